@@ -183,7 +183,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/yaml; charset=utf-8")
-	w.Write(s.options.Config()) //nolint:errcheck,gosec // the client left
+	w.Write(s.options.Config()) //nolint:errcheck // the client left
 }
 
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
@@ -199,11 +199,11 @@ func (s *Server) json(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(append(body, '\n')) //nolint:errcheck,gosec // the client left
+	w.Write(append(body, '\n')) //nolint:errcheck // the client left
 }
 
 func text(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	io.WriteString(w, body+"\n") //nolint:errcheck,gosec // the client left
+	io.WriteString(w, body+"\n") //nolint:errcheck // the client left
 }

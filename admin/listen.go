@@ -21,7 +21,7 @@ func Listen(address string) (net.Listener, error) {
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
 		if conn, err := net.Dial("unix", path); err == nil {
-			conn.Close() //nolint:errcheck,gosec // only asked whether somebody is there
+			conn.Close() //nolint:errcheck // only asked whether somebody is there
 			return nil, fmt.Errorf("can't open the admin listener: somebody answers on %s already", path)
 		}
 		if err := os.Remove(path); err != nil {
@@ -33,7 +33,7 @@ func Listen(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("can't open the admin listener: %w", err)
 	}
 	if err := os.Chmod(path, 0o660); err != nil { //nolint:gosec // the group is meant to
-		ln.Close() //nolint:errcheck,gosec // the other error is the one to tell
+		ln.Close() //nolint:errcheck // the other error is the one to tell
 		return nil, fmt.Errorf("can't protect the admin socket: %w", err)
 	}
 	return ln, nil

@@ -21,7 +21,7 @@ func (d *Demo) registerControl(mux *http.ServeMux) {
 				return
 			}
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			fmt.Fprintln(w, act.done) //nolint:errcheck,gosec // the client left
+			fmt.Fprintln(w, act.done) //nolint:errcheck // the client left
 		})
 	}
 }

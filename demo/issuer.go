@@ -220,7 +220,7 @@ func (i *Issuer) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=60")
 		w.Header().Set("Content-Type", "application/jwk-set+json")
-		w.Write(i.JWKS()) //nolint:errcheck,gosec // the client left
+		w.Write(i.JWKS()) //nolint:errcheck // the client left
 	})
 	mint := func(w http.ResponseWriter, r *http.Request) {
 		ttl := defaultTTL
@@ -238,7 +238,7 @@ func (i *Issuer) register(mux *http.ServeMux) {
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintln(w, signed) //nolint:errcheck,gosec // the client left
+		fmt.Fprintln(w, signed) //nolint:errcheck // the client left
 	}
 	mux.HandleFunc("GET /token", mint)
 	mux.HandleFunc("POST /token", mint)
@@ -252,5 +252,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(append(body, '\n')) //nolint:errcheck,gosec // the client left
+	w.Write(append(body, '\n')) //nolint:errcheck // the client left
 }

@@ -177,7 +177,7 @@ func (l *AccessLog) Log(r *Record) {
 	p := packed{
 		time: r.Time.UnixNano(), bytes: r.Bytes,
 		duration: r.Duration, hop: r.Hop, upstream: r.Upstream,
-		status: int32(r.Status), attempts: int32(r.Attempts), //nolint:gosec // both are small by nature
+		status: int32(r.Status), attempts: int32(r.Attempts),
 		report: r.Report,
 	}
 	l.mu.Lock()
@@ -209,7 +209,7 @@ func (b *batch) add(p *packed, strs *[texts]string) bool {
 			b.text = b.text[:start]
 			return false
 		}
-		p.lens[i] = uint16(len(s)) //nolint:gosec // at most maxLoggedText
+		p.lens[i] = uint16(len(s)) // at most maxLoggedText
 		b.text = append(b.text, s...)
 		if cut {
 			b.text = append(b.text, ellipsis...)
@@ -255,7 +255,7 @@ func (l *AccessLog) Reopen() error {
 		signal(l.wake)
 	}
 	if unused != nil {
-		unused.Close() //nolint:errcheck,gosec // nothing was written to it
+		unused.Close() //nolint:errcheck // nothing was written to it
 	}
 	return nil
 }
@@ -293,7 +293,7 @@ func (l *AccessLog) run() {
 		case <-l.closing:
 			l.write()
 			if l.file != nil {
-				l.file.Close() //nolint:errcheck,gosec // every write was checked
+				l.file.Close() //nolint:errcheck // every write was checked
 			}
 			return
 		}
@@ -310,7 +310,7 @@ func (l *AccessLog) run() {
 // write swaps the batches and writes the full one.
 func (l *AccessLog) write() {
 	if file := l.next.Swap(nil); file != nil {
-		l.file.Close() //nolint:errcheck,gosec // every write was checked
+		l.file.Close() //nolint:errcheck // every write was checked
 		l.out, l.file = file, file
 	}
 	l.mu.Lock()
@@ -387,7 +387,7 @@ func (l *AccessLog) encode(p *packed, text string) string {
 	// A group without a name is inlined, and unlike single attributes it
 	// makes the record allocate nothing.
 	r.AddAttrs(slog.Attr{Value: slog.GroupValue(a...)})
-	l.json.Handle(context.Background(), r) //nolint:errcheck,gosec // writes to memory
+	l.json.Handle(context.Background(), r) //nolint:errcheck // writes to memory
 	l.held++
 	l.attrs = a
 	return text

@@ -151,7 +151,8 @@ func TestFailedReloadKeepsGeneration(t *testing.T) {
 
 func TestHandlesAreKept(t *testing.T) {
 	m := New()
-	if m.Route("a") != m.Route("a") || m.Upstream("a") != m.Upstream("a") {
+	route, upstream := m.Route("a"), m.Upstream("a")
+	if m.Route("a") != route || m.Upstream("a") != upstream {
 		t.Error("a second look gave another handle")
 	}
 }
