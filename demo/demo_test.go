@@ -495,7 +495,7 @@ func TestScenarioIsWellFormed(t *testing.T) {
 		if strings.Contains(s.Command, "\n") {
 			t.Errorf("%s: more than a line", s.Caption)
 		}
-		if out, err := exec.CommandContext(t.Context(), shell, "-n", "-c", s.Command).CombinedOutput(); err != nil { //nolint:gosec // our own commands, and -n runs nothing
+		if out, err := exec.CommandContext(t.Context(), shell, "-n", "-c", s.Command).CombinedOutput(); err != nil {
 			t.Errorf("%s: %s", s.Caption, out)
 		}
 		for _, m := range regexp.MustCompile(`\$([A-Z]+)`).FindAllStringSubmatch(s.Command, -1) {

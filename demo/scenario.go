@@ -73,16 +73,15 @@ func as(who, rest string) string {
 	return fmt.Sprintf(`curl -sS -i -H "Authorization: Bearer $%s" %s`, who, rest)
 }
 
-// with is a curl command with a token of some kind made for it alone.
-func with(kind, path string) string {
-	return fmt.Sprintf(`curl -sS -i -H "Authorization: Bearer $(curl -sS "$ISSUER/token?user=alice&kind=%s")" "$GATE%s"`, kind, path)
+// with reads Alice with a token of some kind that is made for this command.
+func with(kind string) string {
+	return fmt.Sprintf(`curl -sS -i -H "Authorization: Bearer $(curl -sS "$ISSUER/token?user=alice&kind=%s")" "$GATE/v1/users/user_alice"`, kind)
 }
 
 // Scenario gives the demo's commands in an order in which each does what its
 // caption says: the later ones stop the backend, start it again and rotate
 // the issuer's keys. Admin tells whether the gate has an admin listener.
 func (d *Demo) Scenario(admin bool) []Step {
-	const self = "/v1/users/user_alice"
 	has := func(patterns ...string) []*regexp.Regexp {
 		var list []*regexp.Regexp
 		for _, p := range patterns {
@@ -138,14 +137,14 @@ func (d *Demo) Scenario(admin bool) []Step {
 			Status:  401,
 			Match:   append(reason("token_missing"), has(`(?im)^www-authenticate: Bearer`)...),
 		},
-		{Caption: "denied: an expired token", Command: with(Expired, self), Status: 401, Match: reason("token_expired")},
-		{Caption: "denied: a token that is not valid yet", Command: with(NotYetValid, self), Status: 401, Match: reason("token_not_yet_valid")},
-		{Caption: "denied: a token of another issuer", Command: with(WrongIssuer, self), Status: 401, Match: reason("issuer_unknown")},
-		{Caption: "denied: a token made for another front end", Command: with(WrongParty, self), Status: 401, Match: reason("authorized_party_mismatch")},
-		{Caption: "denied: a token whose claims were changed after signing", Command: with(Tampered, self), Status: 401, Match: reason("signature_invalid")},
-		{Caption: "denied: a token signed with a key that the issuer does not have", Command: with(UnknownKey, self), Status: 401, Match: reason("key_unknown")},
-		{Caption: "denied: an unsigned token (alg none)", Command: with(Unsigned, self), Status: 401, Match: reason("algorithm_not_allowed")},
-		{Caption: "denied: a session whose sign-in is not finished", Command: with(Pending, self), Match: reason("session_pending")},
+		{Caption: "denied: an expired token", Command: with(Expired), Status: 401, Match: reason("token_expired")},
+		{Caption: "denied: a token that is not valid yet", Command: with(NotYetValid), Status: 401, Match: reason("token_not_yet_valid")},
+		{Caption: "denied: a token of another issuer", Command: with(WrongIssuer), Status: 401, Match: reason("issuer_unknown")},
+		{Caption: "denied: a token made for another front end", Command: with(WrongParty), Status: 401, Match: reason("authorized_party_mismatch")},
+		{Caption: "denied: a token whose claims were changed after signing", Command: with(Tampered), Status: 401, Match: reason("signature_invalid")},
+		{Caption: "denied: a token signed with a key that the issuer does not have", Command: with(UnknownKey), Status: 401, Match: reason("key_unknown")},
+		{Caption: "denied: an unsigned token (alg none)", Command: with(Unsigned), Status: 401, Match: reason("algorithm_not_allowed")},
+		{Caption: "denied: a session whose sign-in is not finished", Command: with(Pending), Match: reason("session_pending")},
 		{Caption: "denied: something that is no token", Command: `curl -sS -i -H "Authorization: Bearer let.me.in" "$GATE/v1/users/user_alice"`, Status: 401, Match: reason("token_malformed")},
 
 		{Caption: "denied: Bob reads Alice (wrong user), though her answer is in the cache", Command: as("BOB", `"$GATE/v1/users/user_alice"`), Status: 403, Match: reason("rule_denied"), Never: has("alice@example.com")},
@@ -190,7 +189,7 @@ func (d *Demo) Scenario(admin bool) []Step {
 
 		{Caption: "rotate the issuer's keys", Command: `curl -sS -X POST "$ISSUER/keys/rotate"`, Match: has("new key")},
 		{Caption: "a token of the old key is good until it expires", Command: as("ALICE", `"$GATE/v1/users/user_alice"`), Status: 200},
-		{Caption: "a token of the new key is good at once", Command: `sleep 1; ` + with(Valid, self), Status: 200},
+		{Caption: "a token of the new key is good at once", Command: `sleep 1; ` + with(Valid), Status: 200},
 	}
 	if admin {
 		steps = append(steps,
