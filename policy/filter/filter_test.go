@@ -244,7 +244,7 @@ func TestConcurrent(t *testing.T) {
 			for range 200 {
 				got, err := f.Append(nil, []byte(`[{"a":{"\u0062":1,"c":2}}]`))
 				if err != nil || string(got) != `[{"a":{"c":2}}]` {
-					done <- fmt.Errorf("got %s, %v", got, err)
+					done <- fmt.Errorf("got %s, %w", got, err)
 					return
 				}
 			}
