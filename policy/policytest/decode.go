@@ -37,13 +37,17 @@ type words []string
 // and values of another type are faults with their place. The field tag yaml
 // names the key.
 type decoder struct {
-	file string
-	errs *config.Errors
-	left int // nodes that may still be taken as they are; aliases can multiply them
+	file  string
+	errs  *config.Errors
+	left  int // values that may still be taken as they are
+	depth int // of the value that is being taken
 }
 
-// maxNodes bounds what the aliases of a file can multiply to.
-const maxNodes = 1 << 20
+// Aliases can multiply values, and make one contain itself.
+const (
+	maxNodes = 100_000
+	maxDepth = 200
+)
 
 func (d *decoder) pos(n *yaml.Node) config.Position {
 	return config.Position{File: d.file, Line: n.Line, Column: n.Column}
@@ -64,7 +68,7 @@ var (
 
 // decode fills v, which what names in faults.
 func (d *decoder) decode(n *yaml.Node, v reflect.Value, what string) {
-	for n.Kind == yaml.AliasNode {
+	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
 	switch v.Type() {
@@ -183,6 +187,9 @@ func (d *decoder) mapping(n *yaml.Node, what string, each func(key, item *yaml.N
 }
 
 func (d *decoder) scalar(n *yaml.Node, what string) (string, bool) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
 		d.fault(n, "%s is %s; it should be a text", what, found(n))
 		return "", false
@@ -237,6 +244,13 @@ func (d *decoder) plain(n *yaml.Node) any {
 		}
 		return nil
 	}
+	if d.depth == maxDepth {
+		d.fault(n, "values are nested more than %d deep, or contain themselves by an alias", maxDepth)
+		d.left = -1 // nothing more is taken, and no more said
+		return nil
+	}
+	d.depth++
+	defer func() { d.depth-- }()
 	switch n.Kind {
 	case yaml.AliasNode:
 		return d.plain(n.Alias)

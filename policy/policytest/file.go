@@ -125,6 +125,10 @@ func readFile(name string, errs *config.Errors) *file {
 		errs.Addf(config.Position{File: name}, "the test file can't be read: %v", err)
 		return nil
 	}
+	return parseFile(name, data, errs)
+}
+
+func parseFile(name string, data []byte, errs *config.Errors) *file {
 	before := errs.Len()
 	d := &decoder{file: name, errs: errs, left: maxNodes}
 	root := d.parse(data)
