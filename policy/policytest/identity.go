@@ -162,7 +162,7 @@ func (p *principalSpec) principal(issuer config.Issuer, name string, now time.Ti
 		UserID: p.UserID, OrgID: p.OrgID, OrgSlug: p.OrgSlug, OrgRole: p.OrgRole,
 		Roles: p.Roles, Permissions: p.Permissions, Scopes: p.Scopes,
 		SessionID: p.SessionID, Actor: p.Actor,
-		Issuer: issuer.Issuer, IssuerName: name,
+		Issuer: issuer.Issuer, IssuerName: name, Preset: issuer.Preset,
 		Claims: claims, ExpiresAt: now.Add(time.Minute),
 	}
 }
