@@ -215,6 +215,14 @@ func single(s string) bool {
 	return strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, ',') < 0 && strings.IndexByte(s, '\t') < 0
 }
 
+// matches tells whether a cookie of this name is one that the place means.
+func (p *place) matches(cookie string) bool {
+	if p.kind == inCookies {
+		return len(cookie) > len(p.name) && strings.HasPrefix(cookie, p.name)
+	}
+	return cookie == p.name
+}
+
 // findCookie looks through a cookie-string (RFC 6265 section 4.2.1). What it
 // thinks of as another cookie must not be one that it looks for to a more
 // tolerant reader, and the other way round.
@@ -226,20 +234,17 @@ func findCookie(cookies string, p *place) (name, token string, err error) {
 		pair = strings.TrimPrefix(pair, " ")
 		n, v, _ := strings.Cut(pair, "=")
 		bare := strings.Trim(n, " \t")
-		if bare != p.name && (p.kind != inCookies || len(bare) <= len(p.name) || !strings.HasPrefix(bare, p.name)) {
-			continue
-		}
-		if bare == p.name && p.kind == inCookies {
+		if !p.matches(bare) {
 			continue
 		}
 		if len(bare) != len(n) || !single(v) || strings.HasPrefix(v, `"`) {
 			return "", "", errCookie
 		}
-		if seen && v != token {
-			return "", "", errTwoCookies
-		}
 		if v == "" && p.kind == inCookies {
 			continue // a session that ended, of another instance
+		}
+		if seen && v != token {
+			return "", "", errTwoCookies
 		}
 		seen, name, token = true, n, v
 	}
