@@ -114,5 +114,5 @@ func claimsCost(v any) int {
 	case nil, bool:
 		return 0
 	}
-	return 8
+	return 16
 }
