@@ -13,6 +13,9 @@ import (
 // sentence, `default` is the value that an absent key has, `enum` lists the
 // words a field allows (separated by commas), `one:"true"` lets a list be
 // written as its single element, and `required:"true"` refuses absence.
+// `file` marks a path that is relative to the configuration's folder: "read"
+// shapes the configuration and is watched, "write" is only written, "socket"
+// is a path after unix:; `words` lists what a path field may hold instead.
 type Config struct {
 	Server    Server              `yaml:"server" doc:"Where and how hopgate listens."`
 	Admin     Admin               `yaml:"admin" doc:"The control plane: health, metrics and the effective configuration, on a listener of its own."`
@@ -29,7 +32,7 @@ type Config struct {
 
 // Server is the data-plane listener.
 type Server struct {
-	Listen          string         `yaml:"listen" default:":8080" doc:"Address to listen on: host:port for TCP, unix:/path for a unix socket."`
+	Listen          string         `yaml:"listen" file:"socket" default:":8080" doc:"Address to listen on: host:port for TCP, unix:/path for a unix socket."`
 	TLS             *TLS           `yaml:"tls" doc:"Serve HTTPS with this certificate. Without it hopgate speaks clear HTTP."`
 	TrustedProxies  []netip.Prefix `yaml:"trusted_proxies" doc:"Address ranges of the proxies in front whose X-Forwarded-For, -Proto and Forwarded fields are believed. From any other peer these fields are dropped."`
 	MaxHeaderBytes  Size           `yaml:"max_header_bytes" default:"32KiB" doc:"Largest request head; a larger one is answered 431."`
@@ -46,15 +49,15 @@ type Server struct {
 
 // TLS is a certificate and its private key, re-read when the files change.
 type TLS struct {
-	CertFile string `yaml:"cert_file" required:"true" doc:"PEM file with the certificate chain."`
-	KeyFile  string `yaml:"key_file" required:"true" doc:"PEM file with the private key."`
+	CertFile string `yaml:"cert_file" file:"read" required:"true" doc:"PEM file with the certificate chain."`
+	KeyFile  string `yaml:"key_file" file:"read" required:"true" doc:"PEM file with the private key."`
 
 	Source Source `yaml:"-"`
 }
 
 // Admin is the control-plane listener.
 type Admin struct {
-	Listen string `yaml:"listen" default:"127.0.0.1:9090" doc:"Address of the admin listener (/livez, /readyz, /metrics, /config): host:port, or unix:/path. Keep it off the public network. The word off disables it."`
+	Listen string `yaml:"listen" file:"socket" default:"127.0.0.1:9090" doc:"Address of the admin listener (/livez, /readyz, /metrics, /config): host:port, or unix:/path. Keep it off the public network. The word off disables it."`
 
 	Source Source `yaml:"-"`
 }
@@ -62,7 +65,7 @@ type Admin struct {
 // Log configures the access log and the program's own messages.
 type Log struct {
 	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"Least severe message that is written."`
-	Access string `yaml:"access" default:"stdout" doc:"Where the JSON access log goes: stdout, stderr, off, or a file's path (reopened on reload)."`
+	Access string `yaml:"access" file:"write" words:"stdout,stderr,off" default:"stdout" doc:"Where the JSON access log goes: stdout, stderr, off, or a file's path (reopened on reload)."`
 }
 
 // CacheStore is the memory shared by the cached answers of all routes.
@@ -133,22 +136,22 @@ type ClaimMapping struct {
 type JWKS struct {
 	URL         string        `yaml:"url" doc:"Address of the JWK Set (RFC 7517): https, or http to a loopback address."`
 	Discovery   string        `yaml:"discovery" doc:"Address of an OpenID configuration document whose jwks_uri is used; its issuer must equal this issuer exactly."`
-	File        string        `yaml:"file" doc:"File with a JWK Set, re-read when it changes."`
+	File        string        `yaml:"file" file:"read" doc:"File with a JWK Set, re-read when it changes."`
 	Keys        string        `yaml:"keys" doc:"The JWK Set itself, as JSON."`
-	PEM         string        `yaml:"pem" doc:"A public key or certificate in PEM, or the path of a file with one."`
+	PEM         string        `yaml:"pem" file:"read" doc:"A public key or certificate in PEM, or the path of a file with one."`
 	Refresh     time.Duration `yaml:"refresh" default:"10m" doc:"How often keys are fetched in the background when the answer's Cache-Control does not say; also the longest interval."`
 	MinInterval time.Duration `yaml:"min_interval" default:"10s" doc:"Shortest interval between two fetches, also when tokens name unknown keys."`
 	MaxStale    time.Duration `yaml:"max_stale" default:"24h" doc:"How long the last good keys stay in use while the issuer cannot be reached."`
 	Timeout     time.Duration `yaml:"timeout" default:"5s" doc:"Longest time for one fetch; a request that needs keys which are not there yet waits at most this long."`
-	CacheFile   string        `yaml:"cache_file" doc:"File in which fetched keys are kept, so that hopgate starts while the issuer is down."`
-	CAFile      string        `yaml:"ca_file" doc:"PEM file with the certificate authorities to trust for this issuer instead of the system's."`
+	CacheFile   string        `yaml:"cache_file" file:"write" doc:"File in which fetched keys are kept, so that hopgate starts while the issuer is down."`
+	CAFile      string        `yaml:"ca_file" file:"read" doc:"PEM file with the certificate authorities to trust for this issuer instead of the system's."`
 
 	Source Source `yaml:"-"`
 }
 
 // Upstream is a backend: one or more equal endpoints.
 type Upstream struct {
-	Endpoints        []string      `yaml:"endpoints" one:"true" required:"true" doc:"Equal addresses of the backend: https://host[:port], http://host[:port], or unix:/path. A path is put before the forwarded one (https://api.clerk.com/v1)."`
+	Endpoints        []string      `yaml:"endpoints" file:"socket" one:"true" required:"true" doc:"Equal addresses of the backend: https://host[:port], http://host[:port], or unix:/path. A path is put before the forwarded one (https://api.clerk.com/v1)."`
 	Host             string        `yaml:"host" doc:"Host field sent upstream. Default: the endpoint's."`
 	Secret           *SecretField  `yaml:"secret" doc:"The credential that hopgate adds; callers can neither see nor override it."`
 	Timeout          time.Duration `yaml:"timeout" default:"5s" doc:"Longest time for the whole exchange with the upstream, retries included."`
@@ -179,10 +182,10 @@ type Retry struct {
 
 // UpstreamTLS configures the TLS client towards an upstream.
 type UpstreamTLS struct {
-	CAFile     string `yaml:"ca_file" doc:"PEM file with the certificate authorities to trust instead of the system's."`
+	CAFile     string `yaml:"ca_file" file:"read" doc:"PEM file with the certificate authorities to trust instead of the system's."`
 	ServerName string `yaml:"server_name" doc:"Name the certificate must have. Default: the endpoint's host."`
-	CertFile   string `yaml:"cert_file" doc:"PEM file with a client certificate."`
-	KeyFile    string `yaml:"key_file" doc:"PEM file with the client certificate's key."`
+	CertFile   string `yaml:"cert_file" file:"read" doc:"PEM file with a client certificate."`
+	KeyFile    string `yaml:"key_file" file:"read" doc:"PEM file with the client certificate's key."`
 
 	Source Source `yaml:"-"`
 }

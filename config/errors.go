@@ -1,0 +1,121 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+)
+
+// Position is a place in a configuration file. Lines and columns count from
+// 1; the zero Position is nowhere.
+type Position struct {
+	File   string
+	Line   int
+	Column int
+}
+
+// String gives file:line:column, or what of it is known.
+func (p Position) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Source remembers where a section of the file stands, so that the package
+// that compiles the section can report faults there. The zero Source knows
+// no position.
+type Source struct {
+	doc  *document
+	node *node
+}
+
+// Pos gives the position of the value below this section at path, whose
+// elements are mapping keys (string) and sequence indexes (int). Where
+// nothing stands at path, it is the position of the nearest thing above it.
+// A list that is written as its single element has it at index 0.
+func (s Source) Pos(path ...any) Position {
+	if s.node == nil {
+		return Position{}
+	}
+	n := s.node
+	for _, step := range path {
+		var next *node
+		switch step := step.(type) {
+		case string:
+			next = n.get(step)
+		case int:
+			if n.kind == sequenceNode && step >= 0 && step < len(n.values) {
+				next = n.values[step]
+			} else if n.kind != sequenceNode && step == 0 {
+				next = n
+			}
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return Position{File: s.doc.text.name, Line: n.line, Column: n.column}
+}
+
+// Error is one fault of a configuration file.
+type Error struct {
+	Pos     Position
+	Message string // what was found, and what would be right
+}
+
+func (e *Error) Error() string { return e.Pos.String() + ": " + e.Message }
+
+// Errors collects every fault of a file so that they are reported together.
+// The zero value is ready to use. It is not safe for concurrent use.
+type Errors struct {
+	list     []*Error
+	warnings []*Error
+	hidden   []hidden
+}
+
+// Addf records a fault. What the configuration took from the environment, from
+// a file or as a secret is masked in the message.
+func (e *Errors) Addf(pos Position, format string, args ...any) {
+	e.list = append(e.list, &Error{Pos: pos, Message: e.mask(fmt.Sprintf(format, args...))})
+}
+
+// Warnf records something that is legal but surely not meant. Warnings are
+// printed by `hopgate check` and do not stop a configuration from loading.
+func (e *Errors) Warnf(pos Position, format string, args ...any) {
+	e.warnings = append(e.warnings, &Error{Pos: pos, Message: e.mask(fmt.Sprintf(format, args...))})
+}
+
+// Err returns nil, or an error that joins every fault, ordered by position;
+// errors.As finds *Error in it.
+func (e *Errors) Err() error {
+	if len(e.list) == 0 {
+		return nil
+	}
+	sortErrors(e.list)
+	errs := make([]error, len(e.list))
+	for i, x := range e.list {
+		errs[i] = x
+	}
+	return errors.Join(errs...)
+}
+
+// Len gives the number of faults so far.
+func (e *Errors) Len() int { return len(e.list) }
+
+// Warnings gives the warnings, ordered by position.
+func (e *Errors) Warnings() []*Error { sortErrors(e.warnings); return e.warnings }
+
+func sortErrors(list []*Error) {
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := list[i].Pos, list[j].Pos
+		if a.File != b.File {
+			return a.File < b.File
+		}
+		if a.Line != b.Line {
+			return a.Line < b.Line
+		}
+		return a.Column < b.Column
+	})
+}
