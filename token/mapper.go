@@ -31,18 +31,25 @@ func newMapper(cfg config.Issuer, name string) (*mapper, error) {
 // tests and explanations. claims may hold whatever encoding/json can encode.
 // The error wraps one of the package's faults.
 func PrincipalFromClaims(iss config.Issuer, name string, claims map[string]any) (*Principal, error) {
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return nil, fmt.Errorf("cannot encode the claims: %w", ErrMalformed)
-	}
-	if claims, err = decodeClaims(payload); err != nil {
-		return nil, fmt.Errorf("cannot read the claims: %w: %w", err, ErrMalformed)
-	}
-	m, err := newMapper(withPreset(iss), name)
+	m, claims, err := readClaims(iss, name, claims)
 	if err != nil {
 		return nil, err
 	}
 	return m.principal(claims)
+}
+
+// readClaims gives the claims as they would be read from a token, and what
+// maps them.
+func readClaims(iss config.Issuer, name string, claims map[string]any) (*mapper, map[string]any, error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot encode the claims: %w", ErrMalformed)
+	}
+	if claims, err = decodeClaims(payload); err != nil {
+		return nil, nil, fmt.Errorf("cannot read the claims: %w: %w", err, ErrMalformed)
+	}
+	m, err := newMapper(withPreset(iss), name)
+	return m, claims, err
 }
 
 // principal checks what the provider asks for beyond the registered claims

@@ -190,10 +190,6 @@ func checkPreset(cfg config.Issuer, errs *config.Errors) {
 	}
 }
 
-func loopback(host string) bool {
-	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.") || strings.HasSuffix(host, ".localhost")
-}
-
 // below makes a keys function for a provider whose key set stands at a fixed
 // path below the issuer.
 func below(path string) func(config.Issuer) (string, error) {

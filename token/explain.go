@@ -1,0 +1,43 @@
+package token
+
+import (
+	"context"
+	"fmt"
+)
+
+// Check is one step of a verification, for `hopgate explain`. Detail never
+// holds a token or a secret.
+type Check struct {
+	Name   string
+	OK     bool
+	Detail string
+}
+
+// steps records checks as they are made. The nil *steps records nothing.
+type steps struct{ list []Check }
+
+func (s *steps) pass(name, format string, args ...any) {
+	if s != nil {
+		s.list = append(s.list, Check{Name: name, OK: true, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// fail records an error and gives it back.
+func (s *steps) fail(name string, err error) error {
+	if s != nil {
+		s.list = append(s.list, Check{Name: name, Detail: err.Error()})
+	}
+	return err
+}
+
+// Explain verifies a token as [Verifier.Verify] does, but never by the
+// verified-token cache, and lists the checks that were made, in order. The
+// last one is not OK where the error is not nil.
+func (v *Verifier) Explain(ctx context.Context, set IssuerSet, tok string) (*Principal, []Check, error) {
+	s := &steps{}
+	r, err := v.check(ctx, set, tok, s)
+	if err != nil {
+		return nil, s.list, err
+	}
+	return r.principal, s.list, nil
+}

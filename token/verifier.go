@@ -1,0 +1,361 @@
+// Package token finds session tokens in requests, verifies them and makes
+// them principals: key sets, the checks of RFC 7519, identity providers'
+// claims, and the cache of tokens that were found valid.
+package token
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"hopgate/config"
+)
+
+// Observer is told what should be counted.
+type Observer interface {
+	// KeysFetched is called after each attempt to read an issuer's keys:
+	// how many can be used, or why it failed, and how long it took.
+	KeysFetched(issuer string, keys int, err error, took time.Duration)
+}
+
+// Options are what a Verifier needs of its surroundings. The zero value
+// works: the system's clock, nobody who counts, no log.
+type Options struct {
+	Now      func() time.Time
+	Observer Observer
+	Log      *slog.Logger // never gets a token
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Verifier verifies the tokens of a configuration's issuers. [Compile] makes
+// it. All methods may be called concurrently.
+type Verifier struct {
+	o       Options
+	issuers map[string]*issuer // by the configuration's names
+	known   *known
+	sweeps  *atomic.Bool // somebody sweeps known; shared with those before and after
+}
+
+// issuer is one issuer, compiled. It is immutable but for its keys.
+type issuer struct {
+	name   string
+	cfg    config.Issuer // with its preset, without positions
+	mapper *mapper
+	places places
+	types  []string // accepted typ values, in lower case and without application/
+	secret []byte   // nil: none
+	shared *key     // stands for secret in the verified-token cache
+	keys   *keySet  // nil: none
+	salt   uint64   // of this issuer with these settings in the verified-token cache
+}
+
+// IssuerSet is the issuers whose tokens a route accepts, in the order of
+// preference. The zero IssuerSet accepts none.
+type IssuerSet struct{ set *issuerSet }
+
+type issuerSet struct {
+	issuers  []*issuer
+	places   places
+	maxBytes int
+}
+
+var noIssuers = &issuerSet{}
+
+func (s IssuerSet) get() *issuerSet {
+	if s.set == nil {
+		return noIssuers
+	}
+	return s.set
+}
+
+// Set gives the issuers with these names in the configuration; without names,
+// the only issuer where there is one. Names that do not exist are left out.
+// It is for load time: keep the result.
+func (v *Verifier) Set(names []string) IssuerSet {
+	if len(names) == 0 && len(v.issuers) == 1 {
+		names = slices.Collect(maps.Keys(v.issuers))
+	}
+	set := &issuerSet{}
+	for _, name := range names {
+		if i := v.issuers[name]; i != nil && !slices.Contains(set.issuers, i) {
+			set.issuers = append(set.issuers, i)
+			set.places = unionPlaces(set.places, i.places)
+			set.maxBytes = max(set.maxBytes, int(i.cfg.MaxTokenBytes))
+		}
+	}
+	return IssuerSet{set}
+}
+
+// Locate finds the token of a request in the places of the issuers. The error
+// is or wraps ErrMissing or ErrMalformed. It does not allocate; the result
+// lives no longer than the request's texts.
+func (v *Verifier) Locate(set IssuerSet, r Request, rawQuery string) (Located, error) {
+	return set.get().places.locate(r, rawQuery)
+}
+
+// TokenFields lists the names of the fields that may hold tokens of the
+// issuers.
+func (v *Verifier) TokenFields(set IssuerSet) []string { return set.get().places.fields() }
+
+// TokenParams lists the names of the query parameters that may hold tokens of
+// the issuers.
+func (v *Verifier) TokenParams(set IssuerSet) []string { return set.get().places.params() }
+
+// TokenCookies lists the names of the cookies that may hold tokens of the
+// issuers; a * at the end stands for any rest.
+func (v *Verifier) TokenCookies(set IssuerSet) []string { return set.get().places.cookies() }
+
+// Verify verifies a token of one of the issuers (RFC 7515 section 5.2, RFC
+// 7519 section 7.2, RFC 8725) and gives its principal, which is shared and
+// must not be changed. known tells that the token had been verified before
+// and only that this still holds was checked; then nothing is allocated. tok
+// is lent; what is kept of it is copied.
+//
+// The error wraps a *Fault. Where keys have to be fetched first, Verify waits
+// at most the jwks.timeout of the issuer, and no longer than ctx; the fetch
+// itself goes on without it.
+func (v *Verifier) Verify(ctx context.Context, set IssuerSet, tok string) (p *Principal, known bool, err error) {
+	if p := v.known.get(set.get().issuers, tok, v.o.Now().UnixNano()); p != nil {
+		return p, true, nil
+	}
+	p, err = v.verifyNew(ctx, set, tok)
+	return p, false, err
+}
+
+// verifyNew is the slow path of Verify.
+func (v *Verifier) verifyNew(ctx context.Context, set IssuerSet, tok string) (*Principal, error) {
+	r, err := v.check(ctx, set, tok, nil)
+	if err != nil {
+		return nil, err
+	}
+	v.known.put(r.issuer, tok, r, v.o.Now().UnixNano())
+	return r.principal, nil
+}
+
+// verified is what comes of a token that is valid.
+type verified struct {
+	principal *Principal
+	issuer    *issuer
+	key       *key
+	until     time.Time // when it expires, clock skew included
+}
+
+// check makes every check of a token, in this order: what is cheap and needs
+// no trust, whose it is, the signature, the claims.
+func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *steps) (*verified, error) {
+	issuers := set.get()
+	if tok == "" {
+		return nil, s.fail("form", ErrMissing)
+	}
+	if len(tok) > issuers.maxBytes {
+		return nil, s.fail("form", tooLong(len(tok), issuers.maxBytes))
+	}
+	c, err := parseCompact(tok)
+	if err != nil {
+		return nil, s.fail("form", err)
+	}
+	s.pass("form", "it is a compact JWS of %d bytes with %d claims", len(tok), len(c.claims))
+
+	i, err := issuers.of(c)
+	if err != nil {
+		return nil, s.fail("issuer", err)
+	}
+	if len(tok) > int(i.cfg.MaxTokenBytes) {
+		return nil, s.fail("issuer", tooLong(len(tok), int(i.cfg.MaxTokenBytes)))
+	}
+	s.pass("issuer", "iss is %q, issuer %s", i.cfg.Issuer, i.name)
+	if err := i.checkHeader(c, s); err != nil {
+		return nil, err
+	}
+	k, err := i.authentic(ctx, c, s)
+	if err != nil {
+		return nil, err
+	}
+
+	// The clock is read anew: fetching keys may have taken a while.
+	until, err := checkRegistered(&i.cfg, c.claims, v.o.Now(), s)
+	if err != nil {
+		return nil, err
+	}
+	p, err := i.mapper.principal(c.claims)
+	if err != nil {
+		return nil, s.fail("preset", err)
+	}
+	s.pass("preset", "the checks of %s pass; user_id is from the token", p.Preset)
+	return &verified{principal: p, issuer: i, key: k, until: until}, nil
+}
+
+func tooLong(n, most int) error {
+	return malformed(fmt.Sprintf("it has %d bytes; max_token_bytes is %d", n, most))
+}
+
+// of gives the issuer that the token says it is from.
+func (s *issuerSet) of(c *compact) (*issuer, error) {
+	iss, ok := c.claims["iss"].(string)
+	if !ok || iss == "" {
+		return nil, fmt.Errorf("there is no iss: %w", ErrIssuer)
+	}
+	for _, i := range s.issuers {
+		if i.cfg.Issuer == iss {
+			return i, nil
+		}
+	}
+	return nil, fmt.Errorf("iss is none of the route's issuers: %w", ErrIssuer)
+}
+
+// checkHeader holds alg and typ against the issuer's settings.
+func (i *issuer) checkHeader(c *compact, s *steps) error {
+	if !slices.Contains(i.cfg.Algorithms, c.alg) {
+		return s.fail("algorithm", fmt.Errorf("alg is none of %s: %w", strings.Join(i.cfg.Algorithms, ", "), ErrAlgorithm))
+	}
+	s.pass("algorithm", "alg is %s", c.alg)
+	typ, present := c.header["typ"]
+	if !present {
+		s.pass("type", "there is no typ")
+		return nil
+	}
+	text, ok := typ.(string)
+	if !ok || !slices.Contains(i.types, mediaType(text)) {
+		return s.fail("type", fmt.Errorf("typ is none of %s: %w", strings.Join(i.types, ", "), ErrType))
+	}
+	s.pass("type", "typ is %s", mediaType(text))
+	return nil
+}
+
+// mediaType gives a typ value in the form in which two are compared: RFC 7515
+// section 4.1.9 lets application/ be left out where no other / follows.
+func mediaType(typ string) string {
+	typ = strings.ToLower(typ)
+	if rest, ok := strings.CutPrefix(typ, "application/"); ok && !strings.Contains(rest, "/") {
+		return rest
+	}
+	return typ
+}
+
+// authentic checks the signature, by the issuer's secret for the HS
+// algorithms and by its keys for all others, and gives the key.
+func (i *issuer) authentic(ctx context.Context, c *compact, s *steps) (*key, error) {
+	if slices.Contains(symmetric, c.alg) {
+		if err := verifyMAC(c.alg, i.secret, c.signed, c.signature); err != nil {
+			return nil, s.fail("signature", err)
+		}
+		s.pass("signature", "it verifies with secret")
+		return i.shared, nil
+	}
+	if i.keys == nil {
+		return nil, s.fail("key", fmt.Errorf("the issuer has no keys: %w", ErrKeysUnavailable))
+	}
+	list, err := i.keys.find(ctx, c)
+	if err != nil {
+		return nil, s.fail("key", err)
+	}
+	s.pass("key", "kid %q is in the set", list[0].kid)
+	for _, k := range list {
+		if err = verifySignature(c.alg, k.public, c.signed, c.signature); err == nil {
+			s.pass("signature", "it verifies")
+			return k, nil
+		}
+	}
+	return nil, s.fail("signature", err)
+}
+
+// Start begins to keep key sets fresh in the background, those that are not
+// kept fresh already. All of it ends with ctx.
+func (v *Verifier) Start(ctx context.Context) {
+	for _, i := range v.issuers {
+		if i.keys != nil {
+			i.keys.start(ctx)
+		}
+	}
+	if v.sweeps.CompareAndSwap(false, true) {
+		go v.sweep(ctx)
+	}
+}
+
+func (v *Verifier) sweep(ctx context.Context) {
+	defer v.sweeps.Store(false)
+	ticker := time.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			v.known.sweep(v.o.Now().UnixNano())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Retire stops the key sets that next, the Verifier that was compiled with
+// this one as its predecessor, did not take over; with nil, all. Tokens can
+// still be verified with the keys that are there.
+func (v *Verifier) Retire(next *Verifier) {
+	kept := map[*keySet]bool{}
+	if next != nil {
+		for _, i := range next.issuers {
+			kept[i.keys] = true
+		}
+	}
+	for _, i := range v.issuers {
+		if i.keys != nil && !kept[i.keys] {
+			i.keys.stop()
+		}
+	}
+}
+
+// Ready tells whether tokens of every issuer can be verified, and if not,
+// why, one sentence an issuer.
+func (v *Verifier) Ready() (bool, []string) {
+	var why []string
+	for _, name := range slices.Sorted(maps.Keys(v.issuers)) {
+		i := v.issuers[name]
+		if i.secret != nil || i.keys != nil && i.keys.usable() != nil {
+			continue
+		}
+		text := "issuer " + name + " has no usable keys yet"
+		if i.keys != nil {
+			if st := i.keys.state(); st.Error != "" {
+				text += ": " + st.Error
+			}
+		}
+		why = append(why, text)
+	}
+	return len(why) == 0, why
+}
+
+// KeySetState is how an issuer's key set fares. Age is the time since the
+// keys were read from their source, -1 where they never were; Error is why
+// the last attempt failed, empty where it did not.
+type KeySetState struct {
+	Issuer  string
+	Keys    int
+	Fetched time.Time
+	Age     time.Duration
+	Error   string
+}
+
+// KeySets lists the key sets by the names of their issuers. Issuers that have
+// only a secret are not among them.
+func (v *Verifier) KeySets() []KeySetState {
+	var list []KeySetState
+	for _, name := range slices.Sorted(maps.Keys(v.issuers)) {
+		if i := v.issuers[name]; i.keys != nil {
+			list = append(list, i.keys.state())
+		}
+	}
+	return list
+}
