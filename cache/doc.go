@@ -1,0 +1,36 @@
+// Package cache keeps answers of upstreams for a short time and gives them
+// to those who ask for the same thing in the same scope.
+//
+// # Keys and scopes
+//
+// The caller's key holds everything that separates two answers: route,
+// method, host, target, and the values of the route's scope. The package
+// compares whole keys; a hash only finds the place. Below a key it keeps the
+// variants that the answers' Vary fields ask for (RFC 9111 section 4.1).
+//
+// # Memory
+//
+// Three parts work together:
+//
+//   - The index is the authority: a sharded map from a key's hash to its
+//     slot, the key whole and the answers. What is put there is found by the
+//     next request, what is taken out by none.
+//   - The window is a queue of the slots stored last, a sixteenth of the
+//     memory. It keeps a new answer for a while whatever its popularity.
+//   - Ristretto judges the slots that leave the window: it counts how often
+//     each key is asked for, admits a slot if it is worth more than those it
+//     would displace, and says which slots go when memory runs out.
+//
+// So ristretto's late visibility, its dropped writes and its keys without
+// collision check decide about memory alone, never about what is found. A
+// slot's cost is what the allocator takes for all of it, the shares of the
+// maps included; see [Options.MaxBytes].
+//
+// # Time
+//
+// An answer's time in the cache is the larger of what the wall clock and the
+// monotonic clock say: a wall clock that is set back makes nothing younger,
+// and a machine that was suspended finds its answers as old as they are. A
+// clock that went back without a monotonic reading beside it makes an answer
+// unusable until it is fetched anew.
+package cache

@@ -1,0 +1,169 @@
+package cache
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strings"
+)
+
+// variance is what an answer depends on beside its key: the request fields
+// that its Vary lists (RFC 9111 section 4.1).
+type variance struct {
+	any   bool     // Vary: *, or a list that cannot be understood
+	names []string // in lower case, sorted, each once
+}
+
+// Most fields that an answer may vary by; one with more is not kept.
+const maxVaryNames = 16
+
+// parseVary reads every Vary line of the answer. The scope of an answer that
+// is not public stands for its Authorization, which is therefore left out:
+// the key already separates the callers, a session token changes every
+// minute while its holder does not, and the upstream sees hopgate's own
+// credential and not the caller's. In public scope Authorization separates
+// like any other field. Cookie always does, since a route may forward some.
+func parseVary(a *Answer, public bool) variance {
+	var v variance
+	for i := range a.count {
+		name, list := a.FieldAt(i)
+		if !equalFold(name, "vary") {
+			continue
+		}
+		for len(list) > 0 {
+			var member []byte
+			member, list = nextMember(list)
+			if len(member) == 0 {
+				continue
+			}
+			if !isToken(member) || string(member) == "*" {
+				return variance{any: true}
+			}
+			v.names = append(v.names, strings.ToLower(string(member)))
+		}
+	}
+	slices.Sort(v.names)
+	v.names = slices.Compact(v.names)
+	if !public {
+		v.names = slices.DeleteFunc(v.names, func(name string) bool { return name == "authorization" })
+	}
+	if len(v.names) > maxVaryNames {
+		return variance{any: true}
+	}
+	return v
+}
+
+// appendVariant appends the request's values of the fields that an answer
+// varies by, so that two requests have equal bytes if and only if the answer
+// to one may be given to the other.
+func appendVariant(dst []byte, names []string, req Fields) []byte {
+	for _, name := range names {
+		value, n := req.Field(name)
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
+		start := len(dst)
+		dst = binary.LittleEndian.AppendUint32(dst, 0)
+		switch {
+		case n == 0:
+		case name == "accept-encoding" || name == "accept-language" || name == "accept" || name == "accept-charset":
+			dst = appendPreferences(dst, value)
+		case name == "authorization" || name == "cookie":
+			// What is compared for a cached answer's life holds no credential.
+			sum := sha256.Sum256([]byte(value))
+			dst = append(dst, sum[:]...)
+		default:
+			dst = append(dst, trim(value)...)
+		}
+		binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
+	}
+	return dst
+}
+
+// appendPreferences appends a list of preferences (RFC 9110 section 12.5) in
+// one of the spellings that mean the same: no white space, lower case up to
+// the parameters, no empty members, and sorted, since the weights and not
+// the order say what is preferred.
+func appendPreferences(dst []byte, list string) []byte {
+	var room [16]string
+	members := room[:0]
+	for len(list) > 0 {
+		member, rest, _ := strings.Cut(list, ",")
+		list = rest
+		if member = trim(member); member != "" {
+			members = append(members, member)
+		}
+	}
+	slices.SortFunc(members, compareFold)
+	for _, member := range members {
+		dst = appendPreference(dst, member)
+		dst = append(dst, ',')
+	}
+	return dst
+}
+
+func appendPreference(dst []byte, member string) []byte {
+	value, parameters, _ := strings.Cut(member, ";")
+	for _, c := range []byte(trim(value)) {
+		dst = append(dst, lower(c))
+	}
+	for parameters != "" {
+		var parameter string
+		parameter, parameters, _ = strings.Cut(parameters, ";")
+		name, argument, _ := strings.Cut(parameter, "=")
+		name, argument = trim(name), trim(argument)
+		if equalFold(name, "q") {
+			argument = plainWeight(argument)
+			if argument == "1" {
+				continue
+			}
+			name = "q"
+		}
+		dst = append(dst, ';')
+		dst = append(dst, name...)
+		dst = append(dst, '=')
+		dst = append(dst, argument...)
+	}
+	return dst
+}
+
+// plainWeight writes a weight without trailing zeros (RFC 9110 section
+// 12.4.2): 1.000 and 1 are 1, 0.50 is 0.5.
+func plainWeight(q string) string {
+	if strings.Contains(q, ".") {
+		q = strings.TrimRight(q, "0")
+		q = strings.TrimSuffix(q, ".")
+	}
+	return q
+}
+
+func compareFold(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		if x, y := lower(a[i]), lower(b[i]); x != y {
+			return int(x) - int(y)
+		}
+	}
+	return len(a) - len(b)
+}
+
+// matches tells whether the answer of e may be given to the request.
+func (e *entry) matches(req Fields) bool {
+	if len(e.names) == 0 {
+		return true
+	}
+	var room [256]byte
+	return bytes.Equal(e.variant, appendVariant(room[:0], e.names, req))
+}
+
+// isToken tells whether b is a token (RFC 9110 section 5.6.2).
+func isToken[T ~string | ~[]byte](b T) bool {
+	for i := range len(b) {
+		c := b[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return len(b) > 0
+}
