@@ -11,19 +11,21 @@ import (
 type compact struct {
 	signed    string // what the signature is over: header and payload as sent
 	header    map[string]any
-	claims    map[string]any
+	payload   []byte
 	signature []byte
 
 	alg, kid string
 	hasKid   bool
+
+	claims map[string]any // the payload, decoded by readClaims
 }
 
 // canonical refuses padding and loose trailing bits, so that one signature
 // has one spelling. It is base64url alone (RFC 7515 section 2).
 var canonical = base64.RawURLEncoding.Strict()
 
-// parseCompact takes a token apart. The error wraps ErrMalformed. The result
-// shares tok's memory until the claims, which are decoded, and the signature.
+// parseCompact takes a token apart. The error wraps ErrMalformed. signed is a
+// part of tok; the rest is decoded and shares no memory with it.
 //
 // The header parameters jwk, jku, x5u and x5c are ignored, as all parameters
 // that say where a key is: keys come from the configuration alone. crit and
@@ -42,14 +44,17 @@ func parseCompact(tok string) (*compact, error) {
 		return nil, malformed("it has more than three parts")
 	}
 	c := &compact{signed: tok[:len(head)+1+len(payload)]}
-	var err error
-	if c.header, err = decodePart("header", head); err != nil {
+	header, err := decodeBase64("header", head)
+	if err != nil {
 		return nil, err
+	}
+	if c.header, err = decodeClaims(header); err != nil {
+		return nil, fmt.Errorf("the header: %w: %w", err, ErrMalformed)
 	}
 	if err := c.readHeader(); err != nil {
 		return nil, err
 	}
-	if c.claims, err = decodePart("payload", payload); err != nil {
+	if c.payload, err = decodeBase64("payload", payload); err != nil {
 		return nil, err
 	}
 	if c.signature, err = decodeBase64("signature", signature); err != nil {
@@ -73,16 +78,12 @@ func decodeBase64(part, text string) ([]byte, error) {
 	return b, nil
 }
 
-func decodePart(part, text string) (map[string]any, error) {
-	b, err := decodeBase64(part, text)
-	if err != nil {
-		return nil, err
+// readClaims decodes the payload. The error wraps ErrMalformed.
+func (c *compact) readClaims() (err error) {
+	if c.claims, err = decodeClaims(c.payload); err != nil {
+		return fmt.Errorf("the payload: %w: %w", err, ErrMalformed)
 	}
-	m, err := decodeClaims(b)
-	if err != nil {
-		return nil, fmt.Errorf("the %s: %w: %w", part, err, ErrMalformed)
-	}
-	return m, nil
+	return nil
 }
 
 func (c *compact) readHeader() error {

@@ -165,6 +165,9 @@ func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *step
 		return nil, s.fail("form", tooLong(len(tok), issuers.maxBytes))
 	}
 	c, err := parseCompact(tok)
+	if err == nil {
+		err = c.readClaims()
+	}
 	if err != nil {
 		return nil, s.fail("form", err)
 	}

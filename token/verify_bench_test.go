@@ -1,0 +1,46 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// typical is a session token of about 700 bytes with an ES256 signature.
+func typicalClaims(n int) map[string]any {
+	return goodClaims(map[string]any{
+		"azp": "https://app.example.com", "sid": fmt.Sprintf("sess_2abcdefghijklmnopqrstuvwx%06d", n), "sub": fmt.Sprintf("user_2abcdefghijklmnopqrstuvwx%06d", n),
+		"nbf": testTime.Unix() - 10, "jti": fmt.Sprintf("a1b2c3d4e5f6%06d", n), "fva": []int{5, -1}, "sts": "active", "v": 2, "pla": "u:free,o:pro", "fea": "o:dashboard,o:teams",
+		"o": map[string]any{"id": "org_2abcdefghijklmnopqrstuvwxyz", "slg": "acme-corporation", "rol": "admin", "per": "manage,read", "fpm": "3,2"},
+		"email": "somebody@example.com",
+	})
+}
+
+func BenchmarkVerifyKnown(b *testing.B) {
+	for _, n := range []int{1, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := signer(b, "ES256")
+			v, set := one(b, withKeys(plainIssuer, s))
+			v.o.Now = func() time.Time { _ = time.Now(); return testTime }
+			toks := make([]string, n)
+			for i := range toks {
+				toks[i] = sign(b, s, nil, typicalClaims(i))
+				if _, _, err := v.Verify(context.Background(), set, toks[i]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(toks[0])), "token-bytes")
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if _, known, _ := v.Verify(context.Background(), set, toks[i]); !known {
+					b.Fatal("not known")
+				}
+				if i++; i == n {
+					i = 0
+				}
+			}
+		})
+	}
+}
