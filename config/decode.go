@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"reflect"
@@ -52,20 +53,22 @@ type place struct {
 	field *field
 	label string
 	path  string
+
+	within bool // in a list or a mapping of the field
 }
 
 func (p place) item(i int) place {
 	f := *p.field
 	f.one = false
-	return place{&f, fmt.Sprintf("%s[%d]", p.label, i), p.path + "\x00" + strconv.Itoa(i)}
+	return place{&f, fmt.Sprintf("%s[%d]", p.label, i), p.path + "\x00" + strconv.Itoa(i), true}
 }
 
 func (p place) entry(key string) place {
-	return place{p.field, p.label + "." + key, p.path + "\x00" + key}
+	return place{p.field, p.label + "." + key, p.path + "\x00" + key, true}
 }
 
 func (p place) key(f *field) place {
-	return place{f, f.name, p.path + "\x00" + f.name}
+	return place{f, f.name, p.path + "\x00" + f.name, false}
 }
 
 // value decodes one node. It tells whether the value was good.
@@ -166,6 +169,9 @@ func (d *decoder) scalar(n *node, v reflect.Value, p place, vt *valueType) bool 
 	if !ok {
 		return false
 	}
+	if s.text == "" && v.Type() != templateType {
+		return d.empty(n, s, v, p)
+	}
 	if vt.hidden {
 		if s.text == mask {
 			d.masked(n, s, p)
@@ -183,7 +189,51 @@ func (d *decoder) scalar(n *node, v reflect.Value, p place, vt *valueType) bool 
 		d.errs.Addf(d.pos(n), "%s is %s; %s", p.label, describe(s, vt), problem)
 		return false
 	}
-	return d.word(n, s, v, p)
+	return d.word(n, s, v, p) && d.bounds(n, s, v, p)
+}
+
+var templateType = reflect.TypeFor[Template]()
+
+// empty decides about a value without text. One that a reference left empty
+// is as good as absent, so that an optional setting can be left to the
+// environment; in a list or a mapping there is nothing it could mean.
+func (d *decoder) empty(n *node, s *scalar, v reflect.Value, p place) bool {
+	if s.outside() && !p.field.required && !p.within {
+		d.defaults(v, p)
+		return true
+	}
+	what := "empty"
+	if s.outside() {
+		what = "empty, which is " + s.show()
+	}
+	d.errs.Addf(d.pos(n), "%s is %s; it should be %s", p.label, what, expected(v.Type(), p.field))
+	return false
+}
+
+// bounds checks a number, a size or a duration against its tags.
+func (d *decoder) bounds(n *node, s *scalar, v reflect.Value, p place) bool {
+	for _, b := range []struct {
+		text, what string
+		sign       int
+	}{{p.field.min, "at least", -1}, {p.field.max, "at most", 1}} {
+		if b.text == "" {
+			continue
+		}
+		limit := reflect.New(v.Type()).Elem()
+		preset(limit, b.text)
+		if compare(v, limit) == b.sign {
+			d.errs.Addf(d.pos(n), "%s is %s; it should be %s %s", p.label, s.show(), b.what, b.text)
+			return false
+		}
+	}
+	return true
+}
+
+func compare(a, b reflect.Value) int {
+	if a.CanFloat() {
+		return cmp.Compare(a.Float(), b.Float())
+	}
+	return cmp.Compare(a.Int(), b.Int())
 }
 
 // masked replaces the mask of a printed configuration by a secret that nobody
@@ -281,7 +331,12 @@ func (d *decoder) section(n *node, v reflect.Value, p place) {
 			continue
 		}
 		seen[at] = true
-		d.value(n.values[i], v.Field(fields[at].index), p.key(&fields[at]))
+		f := &fields[at]
+		value := v.Field(f.index)
+		good := d.value(n.values[i], value, p.key(f))
+		if good && f.required && (value.Kind() == reflect.Slice || value.Kind() == reflect.Map) && value.Len() == 0 {
+			d.errs.Addf(d.pos(n.values[i]), "%s is empty; it should have at least one element: %s", f.name, f.doc)
+		}
 	}
 	for i := range fields {
 		f := &fields[i]

@@ -78,13 +78,13 @@ type Errors struct {
 // Addf records a fault. What the configuration took from the environment, from
 // a file or as a secret is masked in the message.
 func (e *Errors) Addf(pos Position, format string, args ...any) {
-	e.list = append(e.list, &Error{Pos: pos, Message: e.mask(fmt.Sprintf(format, args...))})
+	e.list = append(e.list, &Error{Pos: pos, Message: e.message(format, args)})
 }
 
 // Warnf records something that is legal but surely not meant. Warnings are
 // printed by `hopgate check` and do not stop a configuration from loading.
 func (e *Errors) Warnf(pos Position, format string, args ...any) {
-	e.warnings = append(e.warnings, &Error{Pos: pos, Message: e.mask(fmt.Sprintf(format, args...))})
+	e.warnings = append(e.warnings, &Error{Pos: pos, Message: e.message(format, args)})
 }
 
 // Err returns nil, or an error that joins every fault, ordered by position;
@@ -94,9 +94,12 @@ func (e *Errors) Err() error {
 		return nil
 	}
 	sortErrors(e.list)
-	errs := make([]error, len(e.list))
+	var errs []error
 	for i, x := range e.list {
-		errs[i] = x
+		// An alias is looked at wherever it stands: its faults are told once.
+		if i == 0 || *x != *e.list[i-1] {
+			errs = append(errs, x)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -116,6 +119,9 @@ func sortErrors(list []*Error) {
 		if a.Line != b.Line {
 			return a.Line < b.Line
 		}
-		return a.Column < b.Column
+		if a.Column != b.Column {
+			return a.Column < b.Column
+		}
+		return list[i].Message < list[j].Message
 	})
 }

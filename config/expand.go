@@ -41,7 +41,7 @@ func (d *decoder) expand(n *node) (*scalar, bool) {
 			}
 			value, set := d.env(name)
 			switch {
-			case hasFallback && value == "":
+			case hasFallback && (!set || value == ""):
 				value = fallback
 			case !set:
 				d.errs.Addf(d.doc.text.within(n, i), "the environment variable %s is not set; set it, or write ${%s:-default}", name, name)

@@ -22,6 +22,7 @@ type field struct {
 	required bool
 	file     string   // "read", "write" or "socket": a path, relative to the configuration's folder
 	words    []string // of a path field: what is not a path
+	min, max string   // bounds of a number, as they would be written
 }
 
 var fieldCache sync.Map // reflect.Type -> []field
@@ -48,6 +49,7 @@ func fieldsOf(t reflect.Type) []field {
 		f.required = sf.Tag.Get("required") == "true"
 		f.file = sf.Tag.Get("file")
 		f.words = splitTag(sf.Tag.Get("words"))
+		f.min, f.max = sf.Tag.Get("min"), sf.Tag.Get("max")
 		list = append(list, f)
 	}
 	fieldCache.Store(t, list)

@@ -2,6 +2,8 @@ package config
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,10 +12,15 @@ import (
 // hidden is text that no message may show, and what is written in its place.
 type hidden struct{ text, label string }
 
-// anywhere is the length from which hidden text is looked for everywhere in
-// a message. Shorter text, which words and numbers of the message itself
-// would contain by chance, is hidden where it is quoted.
-const anywhere = 4
+const (
+	// shortText is the length up to which hidden text is hidden only where it
+	// is a whole argument of a message: words and numbers would contain it by
+	// chance.
+	shortText = 3
+	// longText is the length from which no message contains hidden text by
+	// chance, so that the whole message is searched.
+	longText = 8
+)
 
 // hide keeps text out of every message that is recorded from now on.
 func (e *Errors) hide(text, label string) {
@@ -29,24 +36,63 @@ func (e *Errors) hide(text, label string) {
 	}
 	if strings.Contains(text, "\n") {
 		for line := range strings.Lines(text) {
-			if line = strings.TrimSpace(line); len(line) >= 2*anywhere {
+			if line = strings.TrimSpace(line); len(line) >= longText {
 				add(line)
 			}
 		}
 	}
 	// The longest first: a part must not be replaced before the whole.
-	slices.SortStableFunc(e.hidden, func(a, b hidden) int { return cmp.Compare(len(b.text), len(a.text)) })
+	slices.SortStableFunc(e.hidden, func(a, b hidden) int {
+		return cmp.Or(cmp.Compare(len(b.text), len(a.text)), cmp.Compare(a.text, b.text))
+	})
 	e.hidden = slices.Compact(e.hidden)
 }
 
-// mask takes hidden text out of a message.
-func (e *Errors) mask(message string) string {
-	for _, h := range e.hidden {
-		if len(h.text) >= anywhere {
-			message = strings.ReplaceAll(message, h.text, h.label)
-		} else {
-			message = strings.ReplaceAll(message, `"`+h.text+`"`, h.label)
+// message formats a message without what is hidden. Arguments are searched
+// rather than the whole, so that the message's own words stay.
+func (e *Errors) message(format string, args []any) string {
+	if len(e.hidden) == 0 {
+		return fmt.Sprintf(format, args...)
+	}
+	masked := make([]any, len(args))
+	for i, a := range args {
+		masked[i] = e.argument(a)
+	}
+	return e.mask(fmt.Sprintf(format, masked...), longText)
+}
+
+func (e *Errors) argument(a any) any {
+	switch a := a.(type) {
+	case string:
+		return e.mask(a, shortText+1)
+	case []byte:
+		return []byte(e.mask(string(a), shortText+1))
+	case []string:
+		list := make([]string, len(a))
+		for i, s := range a {
+			list[i] = e.mask(s, shortText+1)
+		}
+		return list
+	case error:
+		return errors.New(e.mask(a.Error(), shortText+1))
+	case fmt.Stringer:
+		if text := a.String(); e.mask(text, shortText+1) != text {
+			return e.mask(text, shortText+1)
 		}
 	}
-	return message
+	return a
+}
+
+// mask replaces hidden text of at least some length, and the text as a whole
+// whatever its length.
+func (e *Errors) mask(text string, least int) string {
+	for _, h := range e.hidden {
+		switch {
+		case text == h.text:
+			return h.label
+		case len(h.text) >= least:
+			text = strings.ReplaceAll(text, h.text, h.label)
+		}
+	}
+	return text
 }

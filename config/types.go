@@ -16,6 +16,7 @@ import (
 // `file` marks a path that is relative to the configuration's folder: "read"
 // shapes the configuration and is watched, "write" is only written, "socket"
 // is a path after unix:; `words` lists what a path field may hold instead.
+// `min` and `max` bound a number, a size or a duration.
 type Config struct {
 	Server    Server              `yaml:"server" doc:"Where and how hopgate listens."`
 	Admin     Admin               `yaml:"admin" doc:"The control plane: health, metrics and the effective configuration, on a listener of its own."`
@@ -35,13 +36,13 @@ type Server struct {
 	Listen          string         `yaml:"listen" file:"socket" default:":8080" doc:"Address to listen on: host:port for TCP, unix:/path for a unix socket."`
 	TLS             *TLS           `yaml:"tls" doc:"Serve HTTPS with this certificate. Without it hopgate speaks clear HTTP."`
 	TrustedProxies  []netip.Prefix `yaml:"trusted_proxies" doc:"Address ranges of the proxies in front whose X-Forwarded-For, -Proto and Forwarded fields are believed. From any other peer these fields are dropped."`
-	MaxHeaderBytes  Size           `yaml:"max_header_bytes" default:"32KiB" doc:"Largest request head; a larger one is answered 431."`
-	MaxTargetBytes  Size           `yaml:"max_target_bytes" default:"8KiB" doc:"Longest request target (path and query); a longer one is answered 414."`
-	MaxBodyBytes    Size           `yaml:"max_body_bytes" default:"1MiB" doc:"Largest request body; a larger one is answered 413. A route can set its own."`
-	MaxConnections  int            `yaml:"max_connections" default:"10000" doc:"Open client connections at once; further ones are refused."`
-	ReadTimeout     time.Duration  `yaml:"read_timeout" default:"10s" doc:"Longest time a client may take to send one request."`
-	WriteTimeout    time.Duration  `yaml:"write_timeout" default:"30s" doc:"Longest time a client may take to read one answer."`
-	IdleTimeout     time.Duration  `yaml:"idle_timeout" default:"75s" doc:"How long a kept-alive connection may stay silent between requests."`
+	MaxHeaderBytes  Size           `yaml:"max_header_bytes" min:"1KiB" max:"16MiB" default:"32KiB" doc:"Largest request head; a larger one is answered 431."`
+	MaxTargetBytes  Size           `yaml:"max_target_bytes" min:"128" max:"1MiB" default:"8KiB" doc:"Longest request target (path and query); a longer one is answered 414."`
+	MaxBodyBytes    Size           `yaml:"max_body_bytes" min:"1" default:"1MiB" doc:"Largest request body; a larger one is answered 413. A route can set its own."`
+	MaxConnections  int            `yaml:"max_connections" min:"1" default:"10000" doc:"Open client connections at once; further ones are refused."`
+	ReadTimeout     time.Duration  `yaml:"read_timeout" min:"1ms" default:"10s" doc:"Longest time a client may take to send one request."`
+	WriteTimeout    time.Duration  `yaml:"write_timeout" min:"1ms" default:"30s" doc:"Longest time a client may take to read one answer."`
+	IdleTimeout     time.Duration  `yaml:"idle_timeout" min:"1ms" default:"75s" doc:"How long a kept-alive connection may stay silent between requests."`
 	Drain           time.Duration  `yaml:"drain" default:"25s" doc:"After SIGTERM, how long open requests may still take to finish."`
 	DrainDelay      time.Duration  `yaml:"drain_delay" default:"0s" doc:"After SIGTERM, how long hopgate goes on accepting while readyz already fails, so that load balancers notice first."`
 	RequestIDHeader string         `yaml:"request_id_header" default:"X-Request-Id" doc:"Field that carries the request id: taken from a trusted proxy, else made, sent upstream and answered."`
@@ -70,8 +71,8 @@ type Log struct {
 
 // CacheStore is the memory shared by the cached answers of all routes.
 type CacheStore struct {
-	MaxBytes      Size `yaml:"max_bytes" default:"64MiB" doc:"Most memory that cached answers may take, bookkeeping included."`
-	MaxEntryBytes Size `yaml:"max_entry_bytes" default:"1MiB" doc:"Largest answer that is stored; larger ones pass uncached."`
+	MaxBytes      Size `yaml:"max_bytes" min:"1KiB" default:"64MiB" doc:"Most memory that cached answers may take, bookkeeping included."`
+	MaxEntryBytes Size `yaml:"max_entry_bytes" min:"1" default:"1MiB" doc:"Largest answer that is stored; larger ones pass uncached."`
 }
 
 // CORS answers preflights and marks answers readable for the listed origins
@@ -97,7 +98,7 @@ type Issuer struct {
 	Algorithms        []string      `yaml:"algorithms" one:"true" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,HS256,HS384,HS512" doc:"Accepted signature algorithms. Default: the preset's."`
 	ClockSkew         time.Duration `yaml:"clock_skew" default:"5s" doc:"Tolerance when exp, nbf and iat are compared with this machine's clock."`
 	MaxAge            time.Duration `yaml:"max_age" default:"0s" doc:"Oldest token accepted, counted from iat; 0 means no limit but exp."`
-	MaxTokenBytes     Size          `yaml:"max_token_bytes" default:"8KiB" doc:"Longest token accepted."`
+	MaxTokenBytes     Size          `yaml:"max_token_bytes" min:"64" default:"8KiB" doc:"Longest token accepted."`
 	RequiredClaims    []string      `yaml:"required_claims" one:"true" doc:"Claims that must be present beside iss and exp."`
 	TokenTypes        []string      `yaml:"token_types" one:"true" doc:"Accepted typ header values, without case (JWT, at+jwt). Default: the preset's; an absent typ is accepted."`
 	Tokens            []TokenPlace  `yaml:"tokens" one:"true" doc:"Where the token is looked for, in this order. Default: the preset's (Authorization: Bearer)."`
@@ -139,10 +140,10 @@ type JWKS struct {
 	File        string        `yaml:"file" file:"read" doc:"File with a JWK Set, re-read when it changes."`
 	Keys        string        `yaml:"keys" doc:"The JWK Set itself, as JSON."`
 	PEM         string        `yaml:"pem" file:"read" doc:"A public key or certificate in PEM, or the path of a file with one."`
-	Refresh     time.Duration `yaml:"refresh" default:"10m" doc:"How often keys are fetched in the background when the answer's Cache-Control does not say; also the longest interval."`
-	MinInterval time.Duration `yaml:"min_interval" default:"10s" doc:"Shortest interval between two fetches, also when tokens name unknown keys."`
+	Refresh     time.Duration `yaml:"refresh" min:"1ms" default:"10m" doc:"How often keys are fetched in the background when the answer's Cache-Control does not say; also the longest interval."`
+	MinInterval time.Duration `yaml:"min_interval" min:"1ms" default:"10s" doc:"Shortest interval between two fetches, also when tokens name unknown keys."`
 	MaxStale    time.Duration `yaml:"max_stale" default:"24h" doc:"How long the last good keys stay in use while the issuer cannot be reached."`
-	Timeout     time.Duration `yaml:"timeout" default:"5s" doc:"Longest time for one fetch; a request that needs keys which are not there yet waits at most this long."`
+	Timeout     time.Duration `yaml:"timeout" min:"1ms" default:"5s" doc:"Longest time for one fetch; a request that needs keys which are not there yet waits at most this long."`
 	CacheFile   string        `yaml:"cache_file" file:"write" doc:"File in which fetched keys are kept, so that hopgate starts while the issuer is down."`
 	CAFile      string        `yaml:"ca_file" file:"read" doc:"PEM file with the certificate authorities to trust for this issuer instead of the system's."`
 
@@ -154,12 +155,12 @@ type Upstream struct {
 	Endpoints        []string      `yaml:"endpoints" file:"socket" one:"true" required:"true" doc:"Equal addresses of the backend: https://host[:port], http://host[:port], or unix:/path. A path is put before the forwarded one (https://api.clerk.com/v1)."`
 	Host             string        `yaml:"host" doc:"Host field sent upstream. Default: the endpoint's."`
 	Secret           *SecretField  `yaml:"secret" doc:"The credential that hopgate adds; callers can neither see nor override it."`
-	Timeout          time.Duration `yaml:"timeout" default:"5s" doc:"Longest time for the whole exchange with the upstream, retries included."`
-	ConnectTimeout   time.Duration `yaml:"connect_timeout" default:"1s" doc:"Longest time to open a connection, TLS included."`
+	Timeout          time.Duration `yaml:"timeout" min:"1ms" default:"5s" doc:"Longest time for the whole exchange with the upstream, retries included."`
+	ConnectTimeout   time.Duration `yaml:"connect_timeout" min:"1ms" default:"1s" doc:"Longest time to open a connection, TLS included."`
 	HeaderTimeout    time.Duration `yaml:"header_timeout" default:"0s" doc:"Longest time until the head of the answer has arrived; 0 means timeout."`
-	IdleTimeout      time.Duration `yaml:"idle_timeout" default:"30s" doc:"How long an unused connection is kept open."`
-	MaxConnections   int           `yaml:"max_connections" default:"512" doc:"Open connections per endpoint at most."`
-	MaxResponseBytes Size          `yaml:"max_response_bytes" default:"10MiB" doc:"Largest answer that hopgate holds in memory to filter or cache. A larger one is refused where the route filters it, and streamed through where it does not."`
+	IdleTimeout      time.Duration `yaml:"idle_timeout" min:"1ms" default:"30s" doc:"How long an unused connection is kept open."`
+	MaxConnections   int           `yaml:"max_connections" min:"1" default:"512" doc:"Open connections per endpoint at most."`
+	MaxResponseBytes Size          `yaml:"max_response_bytes" min:"1" default:"10MiB" doc:"Largest answer that hopgate holds in memory to filter or cache. A larger one is refused where the route filters it, and streamed through where it does not."`
 	Retry            Retry         `yaml:"retry" doc:"Second attempts for what is safe to repeat."`
 	TLS              UpstreamTLS   `yaml:"tls" doc:"How the upstream's certificate is checked."`
 
@@ -176,8 +177,8 @@ type SecretField struct {
 
 // Retry bounds second attempts.
 type Retry struct {
-	Attempts int     `yaml:"attempts" default:"2" doc:"Attempts in all for one request; 1 means no retry. Only requests that never reached the upstream, and idempotent methods (RFC 9110 section 9.2.2) without an answer, are repeated."`
-	Budget   float64 `yaml:"budget" default:"0.1" doc:"Most retries as a share of requests over the last ten seconds, so that retries never multiply an outage."`
+	Attempts int     `yaml:"attempts" min:"1" max:"10" default:"2" doc:"Attempts in all for one request; 1 means no retry. Only requests that never reached the upstream, and idempotent methods (RFC 9110 section 9.2.2) without an answer, are repeated."`
+	Budget   float64 `yaml:"budget" max:"1" default:"0.1" doc:"Most retries as a share of requests over the last ten seconds, so that retries never multiply an outage."`
 }
 
 // UpstreamTLS configures the TLS client towards an upstream.
@@ -249,7 +250,7 @@ type Response struct {
 
 // RouteCache keeps answers of one route.
 type RouteCache struct {
-	TTL                  time.Duration `yaml:"ttl" required:"true" doc:"How long an answer is fresh."`
+	TTL                  time.Duration `yaml:"ttl" min:"1ms" required:"true" doc:"How long an answer is fresh."`
 	StaleWhileRevalidate time.Duration `yaml:"stale_while_revalidate" default:"0s" doc:"How long after that a stale answer is still given at once while a new one is fetched (RFC 5861)."`
 	StaleIfError         time.Duration `yaml:"stale_if_error" default:"0s" doc:"How long after ttl a stale answer is given where the upstream fails (RFC 5861)."`
 	Scope                Scope         `yaml:"scope" doc:"Who shares an answer: public, user, org, session, or a list of claims such as [claims.tenant]. Default: user, or public where the route is anonymous."`
