@@ -149,8 +149,8 @@ func (s schema) scalar(vt *valueType, f *field) object {
 	if kind := own["type"]; kind == nil && own["enum"] != nil || kind == "boolean" || kind == "integer" || kind == "number" {
 		choices = append(choices, object{{"type", "string"}, {"pattern", referencePattern}})
 	}
-	if any := own["anyOf"]; any != nil {
-		choices = any.([]any)
+	if several, ok := own["anyOf"].([]any); ok {
+		choices = several
 	}
 	return object{{"anyOf", append(slices.Clone(choices), object{{"$ref", "#/$defs/file"}})}}
 }
