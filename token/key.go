@@ -153,11 +153,11 @@ func publicKey(material map[string]any) (crypto.PublicKey, error) {
 	}
 	parsed, err := jwk.ParseKey(text)
 	if err != nil {
-		return nil, errors.New("its members do not make a key")
+		return nil, fmt.Errorf("its members do not make a key: %.200s", err) // public, so it may be quoted
 	}
 	var raw any
 	if err := jwk.Export(parsed, &raw); err != nil {
-		return nil, errors.New("its members do not make a key")
+		return nil, fmt.Errorf("its members do not make a key: %.200s", err)
 	}
 	return raw, nil
 }
