@@ -40,17 +40,7 @@ func (s Source) Pos(path ...any) Position {
 	}
 	n := s.node
 	for _, step := range path {
-		var next *node
-		switch step := step.(type) {
-		case string:
-			next = n.get(step)
-		case int:
-			if n.kind == sequenceNode && step >= 0 && step < len(n.values) {
-				next = n.values[step]
-			} else if n.kind != sequenceNode && step == 0 {
-				next = n
-			}
-		}
+		next := n.step(step)
 		if next == nil {
 			break
 		}

@@ -66,6 +66,26 @@ func (n *node) get(key string) *node {
 	return nil
 }
 
+// step gives the value under a key (string) or index (int), or nil. A list
+// that is written as its single element has it at index 0.
+func (n *node) step(step any) *node {
+	switch step := step.(type) {
+	case string:
+		if n != nil {
+			return n.get(step)
+		}
+	case int:
+		switch {
+		case n == nil:
+		case n.kind != sequenceNode && step == 0:
+			return n
+		case n.kind == sequenceNode && step >= 0 && step < len(n.values):
+			return n.values[step]
+		}
+	}
+	return nil
+}
+
 // maxNodes bounds the work on one file: what aliases and merge keys unfold
 // to is counted too.
 const maxNodes = 200_000
