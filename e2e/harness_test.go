@@ -65,17 +65,18 @@ type gate struct {
 // should listen on 127.0.0.1:0.
 func serve(t *testing.T, config string, env ...string) *gate {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "hopgate.yaml")
-	write(t, file, config)
-	return run(t, file, env, "serve", "-c", file)
+	return serveWith(t, binary, config, env...)
 }
 
-// run starts hopgate with args and waits until it says that it serves.
-func run(t *testing.T, file string, env []string, args ...string) *gate {
+// serveWith is serve with another build of the program.
+func serveWith(t *testing.T, program, config string, env ...string) *gate {
 	t.Helper()
+	file := filepath.Join(t.TempDir(), "hopgate.yaml")
+	write(t, file, config)
+	args := []string{"serve", "-c", file}
 	g := &gate{t: t, file: file, done: make(chan struct{})}
 	g.grown = sync.NewCond(&g.mu)
-	g.cmd = exec.Command(binary, args...)
+	g.cmd = exec.Command(program, args...)
 	g.cmd.Env = append(os.Environ(), env...)
 	g.cmd.Stdout = writer(func(p []byte) {
 		g.mu.Lock()
