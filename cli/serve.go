@@ -1,0 +1,342 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hopgate/admin"
+	"hopgate/config"
+	"hopgate/policy"
+	"hopgate/proxy"
+	"hopgate/telemetry"
+)
+
+func newServe(s Streams) *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gate",
+		Long: `Runs the gate until SIGTERM or SIGINT. SIGHUP, or a change of the configuration
+or of a file that it names, loads it anew: a broken one is reported and the
+running one stays. On SIGTERM readyz fails first, then the listener closes and
+open requests finish within server.drain.`,
+		Example: `  hopgate serve
+  hopgate serve -c /etc/hopgate/hopgate.yaml
+  kill -HUP $(pidof hopgate)        # load the configuration anew`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, errs, err := config.Load(path)
+			if err != nil {
+				return cannotLoad(err)
+			}
+			if cfg == nil {
+				return configFaults(s, errs)
+			}
+			return serve(c.Context(), s, cfg, errs, serveOptions{reload: func() (*config.Config, *config.Errors, error) {
+				return config.Load(path)
+			}, watch: watchInterval})
+		},
+	}
+	configFlag(c, &path)
+	return c
+}
+
+// watchInterval is how often the configuration's files are looked at.
+const watchInterval = time.Second
+
+type serveOptions struct {
+	// reload reads the configuration again.
+	reload func() (*config.Config, *config.Errors, error)
+	// watch is how often files are looked at; 0 never.
+	watch time.Duration
+	// listening is called with the gate's and the admin's addresses once
+	// both accept.
+	listening func(gate, admin net.Addr)
+}
+
+// serve runs the gate with a configuration that was just loaded, until the
+// context ends or a signal comes.
+func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Errors, o serveOptions) error {
+	r, err := newRunning(s, cfg, o)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+
+	snapshot := r.gate.Compile(cfg, errs)
+	if errs.Len() > 0 {
+		return configFaults(s, errs)
+	}
+	printWarnings(s, errs)
+
+	ln, err := proxy.Listen(cfg.Server.Listen)
+	if err != nil {
+		return unusable("%v; change server.listen, or end the program that uses it", err)
+	}
+	defer ln.Close()
+	var adminLn net.Listener
+	if cfg.Admin.Listen != "off" {
+		if adminLn, err = proxy.Listen(cfg.Admin.Listen); err != nil {
+			return unusable("%v; change admin.listen, or end the program that uses it", err)
+		}
+		defer adminLn.Close()
+	}
+
+	// Signals are taken before anything is announced, so that a supervisor
+	// that sends one at once is not lost.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+
+	// Background work outlives ctx: it serves open requests while draining.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	r.background = background
+	r.publish(snapshot)
+	r.metrics.Reload(snapshot.Generation, time.Now(), nil)
+
+	server := proxy.NewServer(r.gate, proxy.ServerOptions{
+		MaxHeaderBytes: int(cfg.Server.MaxHeaderBytes),
+		MaxTargetBytes: int(cfg.Server.MaxTargetBytes),
+		MaxConnections: cfg.Server.MaxConnections,
+		ReadTimeout:    cfg.Server.ReadTimeout,
+		WriteTimeout:   cfg.Server.WriteTimeout,
+		IdleTimeout:    cfg.Server.IdleTimeout,
+	}, r.log)
+	r.metrics.OnConnections(server.Connections)
+
+	ended := make(chan error, 2)
+	var adminServer *admin.Server
+	if adminLn != nil {
+		adminServer = admin.New(admin.Options{
+			Ready:   r.ready,
+			Config:  func() []byte { return r.gate.Current().Config.Redacted() },
+			Metrics: r.metrics.Handler(),
+			Info:    r.info,
+			Log:     r.log,
+		})
+		go func() { ended <- adminServer.Serve(adminLn) }()
+	}
+	go func() { ended <- server.Serve(ln, cfg.Server.TLS != nil) }()
+	if o.watch > 0 {
+		go r.watch(background)
+	}
+	scheme := "http"
+	if cfg.Server.TLS != nil {
+		scheme = "https"
+	}
+	attrs := []any{"address", scheme + "://" + ln.Addr().String(), "version", fullVersion(), "generation", snapshot.Generation}
+	if adminLn != nil {
+		attrs = append(attrs, "admin", "http://"+adminLn.Addr().String())
+	}
+	r.log.Info("serving", attrs...)
+	if o.listening != nil {
+		var adminAddr net.Addr
+		if adminLn != nil {
+			adminAddr = adminLn.Addr()
+		}
+		o.listening(ln.Addr(), adminAddr)
+	}
+
+	for {
+		select {
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				r.reload("SIGHUP")
+				continue
+			}
+			r.log.Info("shutting down", "signal", sig.String())
+		case err := <-ended:
+			return failed("a listener ended: %v", err)
+		case <-ctx.Done():
+			r.log.Info("shutting down")
+		}
+		break
+	}
+	return r.drain(server, adminServer, signals)
+}
+
+// running is what one run of serve consists of.
+type running struct {
+	streams    Streams
+	log        *slog.Logger
+	level      *slog.LevelVar
+	metrics    *telemetry.Metrics
+	access     *telemetry.AccessLog
+	gate       *proxy.Gate
+	options    serveOptions
+	background context.Context
+
+	loading  sync.Mutex // held while a configuration is loaded
+	draining atomic.Bool
+}
+
+func newRunning(s Streams, cfg *config.Config, o serveOptions) (*running, error) {
+	r := &running{streams: s, options: o, level: new(slog.LevelVar)}
+	if level, err := telemetry.ParseLevel(cfg.Log.Level); err == nil {
+		r.level.Set(level)
+	}
+	r.log = telemetry.NewLogger(s.Err, true, r.level)
+	var reasons []telemetry.Reason
+	for _, word := range policy.Reasons() {
+		reasons = append(reasons, telemetry.Reason{Word: string(word), Allow: word.Allowed()})
+	}
+	r.metrics = telemetry.New(reasons...)
+	r.metrics.Build(fullVersion())
+	var err error
+	switch cfg.Log.Access {
+	case "stdout":
+		r.access = telemetry.NewAccessLog(s.Out)
+	case "stderr":
+		r.access = telemetry.NewAccessLog(s.Err)
+	default:
+		if r.access, err = telemetry.Open(cfg.Log.Access); err != nil {
+			return nil, unusable("cannot open the access log: %v; change log.access", err)
+		}
+	}
+	r.metrics.OnAccessLogDropped(r.access.Dropped)
+	r.gate = proxy.New(proxy.Options{Metrics: r.metrics, Access: r.access, Log: r.log})
+	return r, nil
+}
+
+// close writes what is left of the access log.
+func (r *running) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = r.access.Close(ctx)
+}
+
+// publish puts a snapshot into force, starts what is new in it and stops
+// what it no longer needs.
+func (r *running) publish(next *proxy.Snapshot) { r.gate.Publish(r.background, next) }
+
+// reload loads the configuration anew. A broken one changes nothing.
+func (r *running) reload(cause string) {
+	r.loading.Lock()
+	defer r.loading.Unlock()
+	if r.draining.Load() {
+		return
+	}
+	old := r.gate.Current()
+	cfg, errs, err := r.options.reload()
+	var next *proxy.Snapshot
+	if err == nil && cfg != nil {
+		next = r.gate.Compile(cfg, errs)
+	}
+	if err == nil {
+		err = errs.Err()
+	}
+	if err != nil {
+		r.gate.Discard(next)
+		r.metrics.Reload(old.Generation, time.Now(), err)
+		r.log.Error("the new configuration is not used; the running one stays",
+			"cause", cause, "generation", old.Generation, "faults", faultLines(err))
+		return
+	}
+	for _, w := range errs.Warnings() {
+		r.log.Warn(w.Message, "at", w.Pos.String())
+	}
+	for _, key := range fixedChanges(old.Config, cfg) {
+		r.log.Warn("this setting takes effect at the next start", "setting", key)
+	}
+	r.publish(next)
+	if level, err := telemetry.ParseLevel(cfg.Log.Level); err == nil {
+		r.level.Set(level)
+	}
+	if err := r.access.Reopen(); err != nil {
+		r.log.Error("cannot reopen the access log; going on in the old file", "error", err.Error())
+	}
+	r.metrics.Reload(next.Generation, time.Now(), nil)
+	r.log.Info("configuration loaded", "cause", cause, "generation", next.Generation)
+}
+
+// watch reloads when a file of the configuration changes.
+func (r *running) watch(ctx context.Context) {
+	w := config.NewWatcher(r.options.watch, func() []string { return r.gate.Current().Config.Files() })
+	for w.Wait(ctx) {
+		r.reload("a file changed")
+	}
+}
+
+// fixedChanges lists the settings that changed but hold for the life of the
+// process.
+func fixedChanges(old, next *config.Config) []string {
+	var keys []string
+	a, b := old.Server, next.Server
+	for _, c := range []struct {
+		key       string
+		different bool
+	}{
+		{"server.listen", a.Listen != b.Listen},
+		{"server.tls", (a.TLS == nil) != (b.TLS == nil)},
+		{"server.max_header_bytes", a.MaxHeaderBytes != b.MaxHeaderBytes},
+		{"server.max_connections", a.MaxConnections != b.MaxConnections},
+		{"server.read_timeout", a.ReadTimeout != b.ReadTimeout},
+		{"server.write_timeout", a.WriteTimeout != b.WriteTimeout},
+		{"server.idle_timeout", a.IdleTimeout != b.IdleTimeout},
+		{"admin.listen", old.Admin.Listen != next.Admin.Listen},
+		{"log.access", old.Log.Access != next.Log.Access},
+	} {
+		if c.different {
+			keys = append(keys, c.key)
+		}
+	}
+	return keys
+}
+
+// ready tells whether the gate can serve, and why not.
+func (r *running) ready() (bool, []string) {
+	if r.draining.Load() {
+		return false, []string{"draining: the process is shutting down"}
+	}
+	return r.gate.Ready()
+}
+
+// info is what the admin listener shows about the process.
+func (r *running) info() any {
+	current := r.gate.Current()
+	return struct {
+		Version    string `json:"version"`
+		Generation uint64 `json:"generation"`
+		Issuers    any    `json:"issuers"`
+		Upstreams  any    `json:"upstreams"`
+	}{fullVersion(), current.Generation, current.Issuers(), current.Upstreams()}
+}
+
+// drain ends serving without failing a request: readyz fails first and,
+// drain_delay later, the listener closes; open requests get drain to finish.
+func (r *running) drain(server *proxy.Server, adminServer *admin.Server, signals <-chan os.Signal) error {
+	r.draining.Store(true)
+	current := r.gate.Current().Config.Server
+	if current.DrainDelay > 0 {
+		select {
+		case <-time.After(current.DrainDelay):
+		case <-signals: // a second signal cuts the wait short
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), current.Drain)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if adminServer != nil {
+		adminCtx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = adminServer.Shutdown(adminCtx)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		r.log.Warn("requests were still open when server.drain was over", "drain", current.Drain.String())
+	} else if err != nil {
+		return failed("cannot shut down: %v", err)
+	}
+	r.log.Info("shut down")
+	return nil
+}
