@@ -12,7 +12,7 @@ func typicalClaims(n int) map[string]any {
 	return goodClaims(map[string]any{
 		"azp": "https://app.example.com", "sid": fmt.Sprintf("sess_2abcdefghijklmnopqrstuvwx%06d", n), "sub": fmt.Sprintf("user_2abcdefghijklmnopqrstuvwx%06d", n),
 		"nbf": testTime.Unix() - 10, "jti": fmt.Sprintf("a1b2c3d4e5f6%06d", n), "fva": []int{5, -1}, "sts": "active", "v": 2, "pla": "u:free,o:pro", "fea": "o:dashboard,o:teams",
-		"o": map[string]any{"id": "org_2abcdefghijklmnopqrstuvwxyz", "slg": "acme-corporation", "rol": "admin", "per": "manage,read", "fpm": "3,2"},
+		"o":     map[string]any{"id": "org_2abcdefghijklmnopqrstuvwxyz", "slg": "acme-corporation", "rol": "admin", "per": "manage,read", "fpm": "3,2"},
 		"email": "somebody@example.com",
 	})
 }
