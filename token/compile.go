@@ -32,7 +32,7 @@ func Compile(cfg *config.Config, prev *Verifier, o Options, errs *config.Errors)
 		c := cfg.Issuers[name]
 		before := errs.Len()
 		checkPreset(c, errs)
-		checkIssuer(withPreset(c), errs)
+		checkIssuer(c, withPreset(c), errs)
 		if other, ok := cacheFiles[c.JWKS.CacheFile]; ok && c.JWKS.CacheFile != "" {
 			errs.Addf(c.Source.Pos("jwks", "cache_file"), "cache_file is that of issuer %s as well; each issuer should have its own", other)
 		}
@@ -70,8 +70,8 @@ func checkRoute(r *config.Route, issuers map[string]config.Issuer, errs *config.
 }
 
 // checkIssuer reports settings that do not go together, whatever the
-// provider. It takes the settings with their preset.
-func checkIssuer(c config.Issuer, errs *config.Errors) {
+// provider. It takes the settings as they were written and with their preset.
+func checkIssuer(written, c config.Issuer, errs *config.Errors) {
 	at := c.Source.Pos
 	for n, a := range c.Algorithms {
 		switch {
@@ -105,7 +105,21 @@ func checkIssuer(c config.Issuer, errs *config.Errors) {
 	if c.ClockSkew > 5*time.Minute {
 		errs.Warnf(at("clock_skew"), "clock_skew is %s; tokens stay valid that long after they have expired", c.ClockSkew)
 	}
+	checkAddresses(written, errs)
 	checkJWKS(c, errs)
+}
+
+// checkAddresses reports where keys would be fetched without protection. Of
+// what a preset derives from the issuer, [checkPreset] reports it.
+func checkAddresses(written config.Issuer, errs *config.Errors) {
+	for key, address := range map[string]string{"url": written.JWKS.URL, "discovery": written.JWKS.Discovery} {
+		if address == "" {
+			continue
+		}
+		if err := checkAddress(address); err != nil {
+			errs.Addf(written.Source.Pos("jwks", key), "%s is %q: %v", key, address, err)
+		}
+	}
 }
 
 func checkJWKS(c config.Issuer, errs *config.Errors) {
@@ -119,14 +133,6 @@ func checkJWKS(c config.Issuer, errs *config.Errors) {
 	}
 	if len(set) > 1 {
 		errs.Addf(c.Source.Pos("jwks"), "jwks has %s; keys should come from one place", strings.Join(set, ", "))
-	}
-	for key, address := range map[string]string{"url": j.URL, "discovery": j.Discovery} {
-		if address == "" {
-			continue
-		}
-		if err := checkAddress(address); err != nil {
-			errs.Addf(at(key), "%s is %q: %v", key, address, err)
-		}
 	}
 	if j.URL == "" && j.Discovery == "" {
 		for key, value := range map[string]string{"cache_file": j.CacheFile, "ca_file": j.CAFile} {

@@ -1,0 +1,244 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hopgate/config"
+)
+
+func knownBy(owner *issuer, k *key, until time.Time) *verified {
+	return &verified{principal: &Principal{UserID: "alice"}, issuer: owner, key: k, until: until}
+}
+
+func (n *known) bytes() int {
+	total := 0
+	for i := range n.shards {
+		s := &n.shards[i]
+		s.mu.Lock()
+		sum, count := 0, 0
+		for e := s.oldest; e != nil; e = e.newer {
+			sum += e.cost
+			count++
+		}
+		if sum != s.bytes || count != len(s.entries) || sum > s.max {
+			panic(fmt.Sprintf("the shard's books are wrong: %d of %d bytes, %d of %d entries", s.bytes, sum, len(s.entries), count))
+		}
+		total += sum
+		s.mu.Unlock()
+	}
+	return total
+}
+
+func TestKnown(t *testing.T) {
+	var (
+		n         = newKnown(1 << 20)
+		a, b      = &issuer{salt: 1 << 60}, &issuer{salt: 7}
+		k         = &key{until: forever}
+		now       = testTime.UnixNano()
+		tok       = strings.Repeat("t", 700)
+		onlyA     = []*issuer{a}
+		both      = []*issuer{b, a}
+		in10      = testTime.Add(10 * time.Second)
+		known     = func(owners []*issuer, at int64) bool { return n.get(owners, tok, at) != nil }
+		wantKnown = func(what string, got, want bool) {
+			t.Helper()
+			if got != want {
+				t.Errorf("%s: known %v", what, got)
+			}
+		}
+	)
+	wantKnown("nothing", known(both, now), false)
+	n.put(a, tok, knownBy(a, k, in10), now)
+	wantKnown("at once", known(onlyA, now), true)
+	wantKnown("among others", known(both, now), true)
+	wantKnown("another issuer", known([]*issuer{b}, now), false)
+	wantKnown("no issuer", known(nil, now), false)
+	wantKnown("a moment before", known(onlyA, in10.UnixNano()-1), true)
+	wantKnown("expired", known(onlyA, in10.UnixNano()), false)
+	if n.get(onlyA, tok[:699], now) != nil || n.get(onlyA, tok+"t", now) != nil || n.get(onlyA, tok[:699]+"u", now) != nil {
+		t.Error("another token is known")
+	}
+	// A collision of hashes is not a hit.
+	s := n.shard(0)
+	for i := range n.shards {
+		for _, e := range n.shards[i].entries {
+			e.token, s = strings.Repeat("u", 700), &n.shards[i]
+		}
+	}
+	wantKnown("collision", known(onlyA, now), false)
+	n.put(a, tok, knownBy(a, k, in10), now)
+	wantKnown("collision replaced", known(onlyA, now), true)
+	if len(s.entries) != 1 {
+		t.Errorf("%d entries", len(s.entries))
+	}
+	k.gone.Store(true)
+	wantKnown("key gone", known(onlyA, now), false)
+	n.put(a, tok, knownBy(a, k, in10), now)
+	wantKnown("verified with a key that is gone by now", known(onlyA, now), false)
+	n.sweep(now)
+	if n.bytes() != 0 || entries(n) != 0 {
+		t.Errorf("%d bytes after sweeping", n.bytes())
+	}
+	n.put(a, strings.Repeat("x", 1<<15), knownBy(a, &key{until: forever}, in10), now)
+	if entries(n) != 0 {
+		t.Error("an entry that takes all of a shard was kept")
+	}
+	n.put(a, "1", knownBy(a, &key{until: forever}, in10), now)
+	n.sweep(in10.UnixNano() - 1)
+	if entries(n) != 1 {
+		t.Error("a live entry was swept")
+	}
+	n.bytes()
+}
+
+// What the cache keeps is its own: the token may be lent.
+func TestKnownCopiesTokens(t *testing.T) {
+	es := signer(t, "ES256")
+	v, set := one(t, withKeys(plainIssuer, es))
+	tok := sign(t, es, nil, goodClaims(nil))
+	lent := []byte(tok)
+	if _, _, err := v.Verify(context.Background(), set, unsafeText(lent)); err != nil {
+		t.Fatal(err)
+	}
+	clear(lent)
+	if p, known, err := v.Verify(context.Background(), set, tok); err != nil || !known || p.UserID != "alice" || p.Claims["iss"] != plainIssuer.Issuer {
+		t.Errorf("principal %+v, known %v, error %v", p, known, err)
+	}
+}
+
+func TestKnownIsBounded(t *testing.T) {
+	const limit = 4 << 20
+	var (
+		n     = newKnown(limit)
+		owner = &issuer{}
+		k     = &key{until: forever}
+		now   = testTime.UnixNano()
+		in10  = testTime.Add(10 * time.Second)
+		tok   = func(i int) string { return fmt.Sprintf("%0700d", i) }
+		m, _  = newMapper(withPreset(plainIssuer), "main")
+		put   = func(i int, at int64, until time.Time) {
+			claims, err := decodeClaims([]byte(jsonOf(t, typicalClaims(i))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := m.principal(claims)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.put(owner, tok(i), &verified{principal: p, key: k, until: until}, at)
+		}
+	)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	const count = 10000
+	for i := range count {
+		put(i, now, in10)
+		if i >= 100 { // the first hundred are in use
+			n.get([]*issuer{owner}, tok(i%100), now)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if used := int(after.HeapAlloc - before.HeapAlloc); used > limit*5/4 || used < limit/2 {
+		t.Errorf("%d bytes are really taken, of at most %d", used, limit)
+	}
+	if b, e := n.bytes(), entries(n); b > limit || b < limit*8/10 || e < 1000 {
+		t.Errorf("%d bytes in %d entries", b, e)
+	}
+	hot := 0
+	for i := range 100 {
+		if n.get([]*issuer{owner}, tok(i), now) != nil {
+			hot++
+		}
+	}
+	if hot < 99 {
+		t.Errorf("of 100 tokens in use %d stayed", hot)
+	}
+	// Expired tokens make way for new ones first, and none of those is lost.
+	late := in10.UnixNano()
+	for i := count; i < count+400; i++ {
+		put(i, late, in10.Add(time.Minute))
+	}
+	for i := count; i < count+400; i++ {
+		if n.get([]*issuer{owner}, tok(i), late) == nil {
+			t.Fatalf("token %d was pushed out by dead ones", i)
+		}
+	}
+	n.bytes()
+}
+
+func TestKnownConcurrently(t *testing.T) {
+	n := newKnown(1 << 20)
+	owner := &issuer{salt: 3}
+	now := testTime.UnixNano()
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			k := &key{until: forever}
+			for i := range 3000 {
+				tok := fmt.Sprintf("%0600d", (i*7+g)%2500)
+				if p := n.get([]*issuer{owner}, tok, now); p != nil && p.UserID != tok {
+					t.Errorf("the principal of another token: %s", p.UserID)
+				}
+				n.put(owner, tok, &verified{principal: &Principal{UserID: tok}, key: k, until: testTime.Add(time.Second)}, now)
+				if i%500 == 0 {
+					k.gone.Store(true)
+					k = &key{until: forever}
+					n.sweep(now)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	n.bytes()
+}
+
+// A known token dies at the earliest of exp and max_age, each with the skew.
+func TestKnownExpires(t *testing.T) {
+	es := signer(t, "ES256")
+	for name, c := range map[string]struct {
+		maxAge time.Duration
+		lives  time.Duration
+		fault  *Fault
+	}{
+		"exp":     {0, 65 * time.Second, ErrExpired},
+		"max_age": {30 * time.Second, 35 * time.Second, ErrTooOld},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := withKeys(plainIssuer, es)
+				cfg.MaxAge = c.maxAge
+				v := compile(t, map[string]config.Issuer{"main": cfg}, nil, Options{})
+				ctx, cancel := context.WithCancel(context.Background())
+				v.Start(ctx)
+				set := v.Set(nil)
+				tok := sign(t, es, nil, map[string]any{"iss": plainIssuer.Issuer, "sub": "alice", "iat": time.Now().Unix(), "exp": time.Now().Unix() + 60})
+				if _, known, err := v.Verify(ctx, set, tok); err != nil || known {
+					t.Fatal(known, err)
+				}
+				time.Sleep(c.lives - 1)
+				if _, known, err := v.Verify(ctx, set, tok); err != nil || !known {
+					t.Errorf("known %v, error %v", known, err)
+				}
+				time.Sleep(1)
+				if p, known, err := v.Verify(ctx, set, tok); err == nil || known || p != nil || err.Error() == "" || !strings.Contains(err.Error(), c.fault.Error()) {
+					t.Errorf("known %v, error %v", known, err)
+				}
+				time.Sleep(sweepInterval)
+				synctest.Wait()
+				if n := entries(v.known); n != 0 {
+					t.Errorf("%d entries after sweeping", n)
+				}
+				cancel()
+			})
+		})
+	}
+}
