@@ -11,19 +11,24 @@ import (
 // builder compiles the expressions of one route.
 type builder struct {
 	*compiler
-	r      *Route
-	clerk  bool     // tokens of Clerk are accepted
-	bodies []func() // binds each expression, once it is known what the route reads
+	r     *Route
+	clerk bool     // tokens of Clerk are accepted
+	binds []func() // binds each expression, once it is known what the route reads
 }
 
 func (c *compiler) builder(r *Route) *builder {
 	b := &builder{compiler: c, r: r}
+	r.secret = []string{"authorization", "cookie", "proxy-authorization"}
 	names := r.Config.Issuer
 	if len(names) == 0 && !r.Config.Anonymous {
 		names = sortedKeys(c.cfg.Issuers)
 	}
 	for _, name := range names {
-		b.clerk = b.clerk || c.cfg.Issuers[name].Preset == "clerk"
+		issuer := c.cfg.Issuers[name]
+		b.clerk = b.clerk || issuer.Preset == "clerk"
+		for _, t := range issuer.Tokens {
+			r.secret = append(r.secret, strings.ToLower(t.Header))
+		}
 	}
 	return b
 }
@@ -40,7 +45,7 @@ func (b *builder) list(kind string, exprs []config.Expr, rules *[]rule) {
 		if b.r.Config.Anonymous && x.who {
 			b.warn(at(mention{line: 1}), "nobody is signed in on an anonymous route, so that principal is empty in this rule")
 		}
-		b.bodies = append(b.bodies, func() {
+		b.binds = append(b.binds, func() {
 			if f, err := (&binder{b.r, x}).bool(x.checked.Expr()); err != nil {
 				b.errs.Addf(at(mention{line: 1}), "the rule can't be compiled: %v", err)
 			} else {
@@ -145,7 +150,7 @@ func (b *builder) bind() {
 	for _, name := range sortedKeys(r.used) {
 		b.bindRule(name)
 	}
-	for _, f := range b.bodies {
+	for _, f := range b.binds {
 		f()
 	}
 }

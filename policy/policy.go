@@ -58,6 +58,8 @@ type Route struct {
 	noParams   []parameter // as many as query has
 	headers    []string    // fields, each at most once in a request
 
+	secret []string // fields that carry the token, in small letters
+
 	rewrite rewrite
 	scope   scope
 }

@@ -129,7 +129,7 @@ func (b *builder) template(t config.Template) (template, []span) {
 			b.warn(t.Pos(s.start), "nobody is signed in on an anonymous route, so that principal is empty in this template")
 		}
 		p := &pieces[i]
-		b.bodies = append(b.bodies, func() {
+		b.binds = append(b.binds, func() {
 			if err := p.bind(&binder{b.r, x}); err != nil {
 				b.errs.Addf(t.Pos(s.start), "the expression can't be compiled: %v", err)
 			}
