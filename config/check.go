@@ -115,7 +115,10 @@ func (c *checker) bad(a at, label, value, right string) {
 	c.fault(a.pos(), "%s is %s; %s", label, a.show(value), right)
 }
 
-// fault reports a fault, unless one was told of this place before.
+// broken tells whether a value is written and a fault of it was told.
+func (c *checker) broken(a at) bool { return a.written() && c.faulty[a.pos()] }
+
+// fault reports a fault of a value, unless one was told of this place before.
 func (c *checker) fault(pos Position, format string, args ...any) {
 	if !c.faulty[pos] {
 		c.errs.Addf(pos, format, args...)

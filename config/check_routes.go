@@ -65,21 +65,17 @@ func (c *checker) who(r *Route, a at) {
 	switch {
 	case r.Anonymous && a.below("issuer").written():
 		c.fault(a.below("issuer").pos(), "issuer is set, and anonymous is true: no token is asked for; remove one of them")
-	case r.Anonymous || c.faulty[a.below("issuer").pos()] || c.faulty[a.below("anonymous").pos()]:
+	case r.Anonymous || c.broken(a.below("issuer")) || c.broken(a.below("anonymous")) || c.broken(at{source: c.cfg.Source}.below("issuers")):
 	case len(r.Issuer) > 0:
 	case len(issuers) == 0:
-		c.fault(a.pos(), "the route has no issuer whose tokens it accepts; add one under issuers, or write anonymous: true")
+		c.errs.Addf(a.pos(), "the route has no issuer whose tokens it accepts; add one under issuers, or write anonymous: true")
 	case a.below("issuer").written():
 		c.fault(a.below("issuer").pos(), "issuer is empty; it should have one or more of %s", strings.Join(issuers, ", "))
 	default:
-		c.fault(a.pos(), "issuer is missing; there are several, and it should say whose tokens are accepted: one or more of %s", strings.Join(issuers, ", "))
+		c.errs.Addf(a.pos(), "issuer is missing; there are several, and it should say whose tokens are accepted: one or more of %s", strings.Join(issuers, ", "))
 	}
-	if len(r.Allow) == 0 && !r.Anonymous && !c.faulty[a.below("anonymous").pos()] {
-		where := a.pos()
-		if a.below("allow").written() {
-			where = a.below("allow").pos()
-		}
-		c.fault(where, "allow is missing; it should say who may call the route: a CEL rule, \"true\" for everybody with a valid token, or anonymous: true to ask for none")
+	if len(r.Allow) == 0 && !r.Anonymous && !c.broken(a.below("allow")) && !c.broken(a.below("anonymous")) {
+		c.errs.Addf(a.below("allow").pos(), "allow is missing; it should say who may call the route: a CEL rule, \"true\" for everybody with a valid token, or anonymous: true to ask for none")
 	}
 	for i, e := range r.Allow {
 		text := strings.TrimSpace(e.Text)

@@ -334,6 +334,11 @@ func (d *decoder) section(n *node, v reflect.Value, p place) {
 		f := &fields[at]
 		value := v.Field(f.index)
 		good := d.value(n.values[i], value, p.key(f))
+		if !good && valueTypes[f.typ] != nil {
+			// So that nothing else is found wrong because of it.
+			value.SetZero()
+			d.defaults(value, p.key(f))
+		}
 		if good && f.required && (value.Kind() == reflect.Slice || value.Kind() == reflect.Map) && value.Len() == 0 {
 			d.errs.Addf(d.pos(n.values[i]), "%s is empty; it should have at least one element: %s", f.name, f.doc)
 		}

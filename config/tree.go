@@ -309,6 +309,8 @@ func syntaxError(t *text, err error, errs *Errors) {
 		hint = "; indent with spaces, not tabs"
 	case strings.Contains(line, "${"):
 		hint = "; inside { } and [ ], write ${NAME} in quotes"
+	case strings.Contains(message, "expected whitespace or line break"):
+		hint = "; put text that begins with ! in quotes"
 	case strings.Contains(message, "mapping values are not allowed"):
 		hint = "; check the indentation, or put a value with \": \" in quotes"
 	}
