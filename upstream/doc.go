@@ -1,0 +1,30 @@
+// Package upstream forwards requests to backends: an HTTP/1.1 client over
+// pooled connections that trusts no answer.
+//
+// [Compile] makes a [Pool] of an upstream's configuration: its endpoints,
+// their connections, its TLS settings, limits and retries. [Pool.Do] sends
+// one [Request] and gives a [Response] whose body is either held whole or
+// streams. [Pool.Upgrade] sends a request that asks for another protocol.
+//
+// # What is promised
+//
+// Nobody receives another's answer. Before a kept connection is used again
+// it is looked at without reading (below TLS where there is TLS): a byte or
+// an end that nobody asked for closes it, and the request goes out on
+// another. An answer is read by RFC 9112 to the letter; whatever two parsers
+// could read differently is [ErrInvalid] and closes the connection. Bytes
+// beyond an answer, or an answer to a request that is not wholly sent, close
+// it too.
+//
+// A request is repeated only where that cannot do harm: no byte of it left
+// this machine, or its method is idempotent (RFC 9110 section 9.2.2) and no
+// byte of an answer came; at most as often as configured, within a budget
+// over the last ten seconds, never after its time is up.
+//
+// # What it costs
+//
+// A small request on a warm connection takes four system calls: look, write,
+// wait, read. It allocates nothing, starts no timer and no goroutine. The
+// connection's deadline is moved only when it would fire too early or too
+// late by configuration, so many exchanges share one; see deadline.
+package upstream

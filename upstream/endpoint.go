@@ -1,0 +1,111 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+)
+
+// endpoint is one address of an upstream. What changes of it is guarded by
+// the pool's mutex.
+type endpoint struct {
+	text    string      // as configured
+	network string      // tcp or unix
+	address string      // host:port, or a path
+	tls     *tls.Config // nil in the clear
+	prefix  string      // of the path
+	fields  string      // Host and the secret's field, as they are sent
+
+	idle []*conn // the last used one on top
+	open int     // connections, those being opened included
+	health
+}
+
+// health is what the last exchanges told about an endpoint.
+type health struct {
+	failures int       // in a row
+	trips    int       // times in a row that it was set aside
+	until    time.Time // set aside until then
+}
+
+const (
+	// maxFailures is how many exchanges in a row may fail before an endpoint
+	// is set aside. A failure to connect does it at once.
+	maxFailures = 3
+	firstPause  = 250 * time.Millisecond
+	longPause   = 30 * time.Second
+)
+
+// usable tells whether the endpoint is not set aside at now.
+func (h *health) usable(now time.Time) bool { return h.trips == 0 || !now.Before(h.until) }
+
+// failed notes a failed exchange, or a failure to connect.
+func (h *health) failed(now time.Time, connecting bool) {
+	h.failures++
+	if !connecting && h.failures < maxFailures && h.trips == 0 {
+		return
+	}
+	if h.trips > 0 && now.Before(h.until) {
+		return // one outage, told by many exchanges
+	}
+	h.trips++
+	h.until = now.Add(h.pause())
+}
+
+func (h *health) pause() time.Duration {
+	return min(firstPause<<min(h.trips-1, 10), longPause)
+}
+
+// tried notes that an exchange tries an endpoint whose time aside is over.
+// The others wait for what comes of it.
+func (h *health) tried(now time.Time) {
+	if h.trips > 0 && !now.Before(h.until) {
+		h.until = now.Add(h.pause())
+	}
+}
+
+// succeeded notes that an answer came.
+func (h *health) succeeded() { *h = health{} }
+
+// load is the number of exchanges in progress.
+func (e *endpoint) load() int { return e.open - len(e.idle) }
+
+// maxAge is how long a connection is used. After that a new one asks DNS
+// again.
+const maxAge = 5 * time.Minute
+
+// dial opens a connection within the time given.
+func (e *endpoint) dial(ctx context.Context, now time.Time, timeout time.Duration) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var d net.Dialer
+	raw, err := d.DialContext(ctx, e.network, e.address)
+	if err != nil {
+		return nil, err
+	}
+	l, err := newLink(raw)
+	if err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	// Ages differ, so that connections made at once do not end at once.
+	age := maxAge*9/10 + rand.N(maxAge/5) //nolint:gosec // no secret, only jitter
+	c := &conn{link: l, e: e, expires: now.Add(age)}
+	c.cut = func() { _ = raw.Close() }
+	if e.tls == nil {
+		return c, nil
+	}
+	l.records = new(records)
+	c.tls = tls.Client(l, e.tls)
+	started := time.Now()
+	l.readUntil(started, started.Add(timeout))
+	l.writeUntil(started, started.Add(timeout))
+	if err := c.tls.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return c, nil
+}

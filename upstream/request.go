@@ -1,0 +1,229 @@
+package upstream
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Request is one request to an upstream. The zero Request is a ready one
+// without fields; [Request.Reset] makes it so again and keeps its memory. It
+// belongs to one goroutine at a time, and to the pool during Do.
+//
+// The pool itself writes the request line, Host, the secret's field and the
+// framing.
+type Request struct {
+	// Method is the request's method, a token.
+	Method string
+	// Target is the path and query, sent byte for byte. The endpoint's path
+	// prefix is put before it. It starts with a slash.
+	Target []byte
+	// Body is the whole body; it can be sent again.
+	Body []byte
+	// Stream is, instead of Body, a body that is read while it is sent.
+	// Length is its exact length, or -1 where it is not known and the body
+	// goes chunked. A request is never repeated once Stream was read from.
+	//
+	// While an early answer is being read the pool may still read Stream, in
+	// another goroutine, until the answer is complete or released. Where
+	// sending ends before Stream does and Stream is an io.Closer, it is
+	// closed, which must make a pending Read return; Release waits for that.
+	// How long a Read may take is the caller's to bound.
+	Stream io.Reader
+	Length int64
+	// Timeout is the longest time until the head of the answer has come,
+	// and its body where that is held whole; retries included. 0 means the
+	// upstream's. Time in which Stream makes progress does not count.
+	Timeout time.Duration
+	// MaxHold is the size up to which the answer's body is held whole, in
+	// bytes. 0 means what came with the head, or at most 64 KiB of known
+	// length. MustHold refuses a larger one with ErrTooLarge instead of
+	// letting it stream.
+	MaxHold  int64
+	MustHold bool
+	// Informational, where set, is called with each interim answer that is
+	// meant for the client (status 103 Early Hints, RFC 8297): the response
+	// has its status and fields, until it returns.
+	Informational func(*Response)
+
+	fields []byte // field lines as they are sent
+	names  []span // of the fields, in fields
+	fault  bool
+	out    []byte // the request as it is sent
+}
+
+// Reset empties the request and keeps its buffers.
+func (q *Request) Reset() {
+	target := q.Target[:0]
+	fields, names, out := keep(q.fields), q.names[:0], keep(q.out)
+	*q = Request{Target: target, fields: fields, names: names, out: out}
+}
+
+// keep empties a buffer, or lets go of one that grew large.
+func keep(b []byte) []byte {
+	if cap(b) > 64<<10 {
+		return nil
+	}
+	return b[:0]
+}
+
+// Add appends a field line, copying name and value. Control characters,
+// names that are no tokens, and fields that frame the message or speak of
+// the connection are dropped and make Do fail with ErrInvalid.
+func (q *Request) Add(name, value string) {
+	if !isToken(name) || ownField(name) {
+		q.fault = true
+		return
+	}
+	at := len(q.fields)
+	b := append(q.fields, name...)
+	b = append(b, ": "...)
+	b = append(b, value...)
+	if hasControl(b[at:]) {
+		q.fault = true
+		return
+	}
+	q.names = append(q.names, span{int32(at), int32(at + len(name))})
+	q.fields = append(b, "\r\n"...)
+}
+
+// ownField tells whether a field is one that the pool writes itself, or one
+// of the connection.
+func ownField(name string) bool {
+	switch len(name) {
+	case 2:
+		return equalFold(name, "te")
+	case 4:
+		return equalFold(name, "host")
+	case 6:
+		return equalFold(name, "expect")
+	case 7:
+		return equalFold(name, "upgrade") || equalFold(name, "trailer")
+	case 10:
+		return equalFold(name, "connection") || equalFold(name, "keep-alive")
+	case 14:
+		return equalFold(name, "content-length")
+	case 16:
+		return equalFold(name, "proxy-connection")
+	case 17:
+		return equalFold(name, "transfer-encoding")
+	}
+	return false
+}
+
+// Clone gives a request with memory of its own, Body included, for work that
+// outlives the exchange. It has no Stream and no Informational.
+func (q *Request) Clone() *Request {
+	return &Request{
+		Method:   string(append([]byte(nil), q.Method...)),
+		Target:   bytes.Clone(q.Target),
+		Body:     bytes.Clone(q.Body),
+		Timeout:  q.Timeout,
+		MaxHold:  q.MaxHold,
+		MustHold: q.MustHold,
+		fields:   bytes.Clone(q.fields),
+		names:    slices.Clone(q.names),
+		fault:    q.fault,
+	}
+}
+
+const (
+	errRequest      = invalidError("the request has a malformed method, target or field")
+	errSecretField  = invalidError("the request has the field of the upstream's secret")
+	errStreamAndAll = invalidError("the request has both a body and a stream")
+)
+
+// check refuses a request that could be read as something else, whatever the
+// caller promised.
+func (q *Request) check(secret string) error {
+	if q.fault || !isToken(q.Method) || q.Method == "CONNECT" || len(q.Target) == 0 || q.Target[0] != '/' || hasControl(q.Target) {
+		return errRequest
+	}
+	if bytes.IndexByte(q.Target, ' ') >= 0 || bytes.IndexByte(q.Target, '\t') >= 0 {
+		return errRequest
+	}
+	if q.Stream != nil && (len(q.Body) > 0 || q.Length < -1) {
+		return errStreamAndAll
+	}
+	if secret != "" {
+		for _, n := range q.names {
+			if name := n.of(q.fields); len(name) == len(secret) && looselyEqual(name, secret) {
+				return errSecretField
+			}
+		}
+	}
+	return nil
+}
+
+// looselyEqual compares names of one length without regard to case and to _
+// and -, which some servers take for each other.
+func looselyEqual(a []byte, b string) bool {
+	for i := range len(b) {
+		if loose(a[i]) != loose(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func loose(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c | 0x20
+	case c == '_':
+		return '-'
+	}
+	return c
+}
+
+// maxJoined is the size up to which a body is copied behind the head, to go
+// out in one write. Copying that much costs less than a second write.
+const maxJoined = 64 << 10
+
+// build writes the request as endpoint e wants it into q.out. joined tells
+// that the body is part of it.
+func (q *Request) build(e *endpoint, upgrade string) (joined bool) {
+	b := append(q.out[:0], q.Method...)
+	b = append(b, ' ')
+	b = append(b, e.prefix...)
+	b = append(b, q.Target...)
+	b = append(b, " HTTP/1.1\r\n"...)
+	b = append(b, e.fields...)
+	b = append(b, q.fields...)
+	switch {
+	case upgrade != "":
+		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
+		b = append(b, upgrade...)
+		b = append(b, "\r\n"...)
+	case q.Stream != nil && q.Length < 0:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case q.Stream != nil:
+		b = appendLength(b, q.Length)
+	case len(q.Body) > 0 || q.Method == "POST" || q.Method == "PUT" || q.Method == "PATCH":
+		b = appendLength(b, int64(len(q.Body)))
+	}
+	b = append(b, "\r\n"...)
+	if joined = len(q.Body) <= maxJoined; joined {
+		b = append(b, q.Body...)
+	}
+	q.out = b
+	return joined
+}
+
+func appendLength(b []byte, n int64) []byte {
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, n, 10)
+	return append(b, "\r\n"...)
+}
+
+// idempotent tells whether a method may be sent again (RFC 9110 section
+// 9.2.2).
+func idempotent(method string) bool {
+	switch method {
+	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
+		return true
+	}
+	return false
+}
