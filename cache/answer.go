@@ -89,24 +89,3 @@ func (a *Answer) Field(name string) (value []byte, n int) {
 
 // Body is the whole body.
 func (a *Answer) Body() []byte { return a.body }
-
-// equalFold compares ASCII text without regard to case.
-func equalFold[A, B ~string | ~[]byte](a A, b B) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// lower is c in lower case, if it is an ASCII letter.
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + ('a' - 'A')
-	}
-	return c
-}

@@ -148,7 +148,8 @@ func TestWhatOperatorTTLStores(t *testing.T) {
 		{"no-store inside a quoted argument", build(200, "x", "Cache-Control", `a="b, no-store, c"`), true, true},
 		{"no-store as a part of a word", build(200, "x", "Cache-Control", "xno-store, no-storex"), true, true},
 		{"private", build(200, "x", "Cache-Control", "private"), true, false},
-		{"private with fields", build(200, "x", "Cache-Control", `private="set-cookie, x"`), true, false},
+		{"private with fields", build(200, "x", "Cache-Control", `private="set-cookie, x"`), true, true},
+		{"private with fields that are none", build(200, "x", "Cache-Control", `private="a b"`), true, false},
 		{"Vary: *", build(200, "x", "Vary", "*"), false, false},
 		{"Vary: * among others", build(200, "x", "Vary", "Accept", "Vary", "Origin, *"), false, false},
 		{"Vary that is no list of names", build(200, "x", "Vary", "Accept Encoding"), false, false},
@@ -169,7 +170,7 @@ func TestWhatOperatorTTLStores(t *testing.T) {
 				want = tt.public
 			}
 			got := keepAnswer(t, c, "k", fields{}, rule, tt.answer)
-			if got.Answer != tt.answer || got.Stored != want || got.Collapsed || (got.TTL == time.Minute) != want {
+			if got.Answer != tt.answer || got.Stored != want || got.Collapsed || (got.TTL > 59*time.Second) != want {
 				t.Errorf("%s, public %v: stored %v for %v, want %v", tt.name, public, got.Stored, got.TTL, want)
 			}
 			if found := c.Get([]byte("k"), fields{}, rule); (found.State == Fresh) != want {

@@ -1,129 +1,218 @@
 package cache
 
-import "math"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
-// directives are what a response's Cache-Control says (RFC 9111 section
-// 5.2.2).
+// directives are what a Cache-Control field, or one in its place, says (RFC
+// 9111 section 5.2). The directives of requests and of responses are read
+// alike; each side looks at its own.
+//
+// Odd spellings are read in the safe direction. A directive that forbids
+// holds in any case, with an argument that it does not take, quoted, and in
+// whatever company. A time that is not a whole number of seconds is none at
+// all; the shorter of two is taken where a longer one would be riskier.
 type directives struct {
-	noStore, private bool
+	noStore, private, noCache, public bool
+	mustRevalidate, proxyRevalidate   bool
+	mustUnderstand, onlyIfCached      bool
+
+	// In lower case: no-cache="…" and private="…" (sections 5.2.2.4 and
+	// 5.2.2.7). The directives without fields are noCache and private.
+	noCacheFields, privateFields []string
+
+	maxAge, sMaxAge                    seconds
+	staleWhileRevalidate, staleIfError seconds
+	maxStale, minFresh                 seconds
+	maxStaleAny                        bool // max-stale without a number
 }
 
-// parseCacheControl reads every Cache-Control line of the answer. A
-// directive that forbids holds however oddly it is written: in any case,
-// with an argument that it does not take, or quoted.
-func parseCacheControl(a *Answer) directives {
-	var d directives
-	for i := range a.count {
-		name, value := a.FieldAt(i)
-		if !equalFold(name, "cache-control") {
-			continue
-		}
-		eachDirective(value, func(name, _ []byte) {
-			switch {
-			case equalFold(name, "no-store"):
-				d.noStore = true
-			case equalFold(name, "private"):
-				d.private = true
-			}
-		})
+// seconds is a delta-seconds argument (RFC 9111 section 1.2.2).
+type seconds struct {
+	given bool
+	time.Duration
+}
+
+// The longest time that a directive can give: RFC 9111 section 1.2.2 asks
+// for at least 2^31 seconds where the number is too large.
+const maxSeconds = 1 << 31
+
+// shortest is the shorter of the two times that are given.
+func (s seconds) shortest(other seconds) seconds {
+	if !s.given || other.given && other.Duration < s.Duration {
+		return other
 	}
-	return d
+	return s
 }
 
-// eachDirective calls f for each directive of a list, with its argument
-// without quotes, nil where there is none.
-func eachDirective(list []byte, f func(name, argument []byte)) {
+func (s seconds) longest(other seconds) seconds {
+	if !s.given || other.given && other.Duration > s.Duration {
+		return other
+	}
+	return s
+}
+
+// parseSeconds reads an argument. One that cannot be understood is 0.
+func parseSeconds[T text](argument T) seconds {
+	n, _ := parseDigits(unquote(argument))
+	return seconds{given: true, Duration: time.Duration(min(n, maxSeconds)) * time.Second}
+}
+
+// parse reads a list of directives.
+func parse[T text](d *directives, list T) {
 	for len(list) > 0 {
-		var member []byte
+		var member T
+		member, list = nextMember(list)
+		name, argument := member, member[len(member):]
+		hasArgument := false
+		for i := range len(member) {
+			if member[i] == '=' {
+				name, argument, hasArgument = member[:i], member[i+1:], true
+				break
+			}
+			if member[i] == '"' {
+				break
+			}
+		}
+		// White space beside the equals sign is not allowed. What forbids
+		// holds all the same, what allows does not.
+		spaced := len(name) > 0 && isSpace(name[len(name)-1]) || len(argument) > 0 && isSpace(argument[0])
+		apply(d, unquote(trim(name)), trim(argument), hasArgument, spaced)
+	}
+}
+
+func apply[T text](d *directives, name, argument T, hasArgument, spaced bool) {
+	delta := func() seconds {
+		if spaced {
+			return seconds{given: true}
+		}
+		return parseSeconds(argument)
+	}
+	switch {
+	case equalFold(name, "no-store"):
+		d.noStore = true
+	case equalFold(name, "no-cache"):
+		if fields := fieldNames(argument); fields != nil {
+			d.noCacheFields = append(d.noCacheFields, fields...)
+		} else {
+			d.noCache = true
+		}
+	case equalFold(name, "private"):
+		if fields := fieldNames(argument); fields != nil {
+			d.privateFields = append(d.privateFields, fields...)
+		} else {
+			d.private = true
+		}
+	case equalFold(name, "public"):
+		d.public = d.public || !hasArgument
+	case equalFold(name, "must-revalidate"):
+		d.mustRevalidate = true
+	case equalFold(name, "proxy-revalidate"):
+		d.proxyRevalidate = true
+	case equalFold(name, "must-understand"):
+		d.mustUnderstand = true
+	case equalFold(name, "only-if-cached"):
+		d.onlyIfCached = true
+	case equalFold(name, "max-age"):
+		d.maxAge = d.maxAge.shortest(delta())
+	case equalFold(name, "s-maxage"):
+		d.sMaxAge = d.sMaxAge.shortest(delta())
+	case equalFold(name, "stale-while-revalidate"):
+		d.staleWhileRevalidate = d.staleWhileRevalidate.shortest(delta())
+	case equalFold(name, "stale-if-error"):
+		d.staleIfError = d.staleIfError.shortest(delta())
+	case equalFold(name, "min-fresh"):
+		fresh := delta()
+		if _, ok := parseDigits(unquote(argument)); !ok || spaced {
+			fresh.Duration = maxSeconds * time.Second
+		}
+		d.minFresh = d.minFresh.longest(fresh)
+	case equalFold(name, "max-stale"):
+		if hasArgument {
+			d.maxStale = d.maxStale.shortest(delta())
+		} else {
+			d.maxStaleAny = true
+		}
+	}
+}
+
+// fieldNames reads the argument of no-cache and private: the names, in lower
+// case, or nil where it is no list of names between quotes. Then the
+// directive holds for the whole answer, which is the stronger meaning.
+func fieldNames[T text](argument T) []string {
+	if !quoted(argument) {
+		return nil
+	}
+	var names []string
+	for list := unquote(argument); len(list) > 0; {
+		var member T
 		member, list = nextMember(list)
 		if len(member) == 0 {
 			continue
 		}
-		name, argument := member, []byte(nil)
-		for i, c := range member {
-			if c == '=' {
-				name, argument = trim(member[:i]), unquote(trim(member[i+1:]))
-				break
-			}
-			if c == '"' {
-				break
-			}
+		if !isToken(member) {
+			return nil
 		}
-		f(unquote(name), argument)
+		names = append(names, strings.ToLower(string(member)))
 	}
+	return names
 }
 
-// nextMember takes the first member from a comma-separated list (RFC 9110
-// section 5.6.1), without the white space around it. A comma between double
-// quotes separates nothing; an opening quote that nothing closes is an
-// ordinary character, so that it hides no directive after it.
-func nextMember(list []byte) (member, rest []byte) {
-	for i := 0; i < len(list); i++ {
-		switch list[i] {
-		case ',':
-			return trim(list[:i]), list[i+1:]
-		case '"':
-			if end := closingQuote(list, i); end > 0 {
-				i = end
-			}
+// responseDirectives reads what an answer says about caching: the targeted
+// field for hopgate, the one for all content delivery networks, or
+// Cache-Control (RFC 9213 section 2.2). targeted tells that it was one of the
+// first two, so that Expires does not count.
+func responseDirectives(a *Answer) (d directives, targeted bool) {
+	for _, name := range [...]string{hopgateCacheControl, cdnCacheControl} {
+		if d, ok := parseTargeted(a, name); ok {
+			return d, true
 		}
 	}
-	return trim(list), nil
-}
-
-// closingQuote returns the position of the quote that closes the one at
-// open, or 0 where there is none.
-func closingQuote(list []byte, open int) int {
-	for i := open + 1; i < len(list); i++ {
-		switch list[i] {
-		case '\\':
-			i++
-		case '"':
-			return i
+	for i := range a.count {
+		if name, value := a.FieldAt(i); equalFold(name, "cache-control") {
+			parse(&d, value)
 		}
 	}
-	return 0
+	return d, false
 }
 
-// unquote returns what stands between double quotes, and anything else as
-// it is. Escapes are left: no argument that we understand has them.
-func unquote(b []byte) []byte {
-	if len(b) >= 2 && b[0] == '"' && b[len(b)-1] == '"' {
-		return b[1 : len(b)-1]
+// requestDirectives reads what a request says about caching. Pragma counts
+// where there is no Cache-Control (RFC 9111 section 5.4).
+func requestDirectives(req Fields) (d directives) {
+	value, n := req.Field("cache-control")
+	if n > 0 {
+		parse(&d, value)
+		return d
 	}
-	return b
+	if pragma, n := req.Field("pragma"); n > 0 {
+		var p directives
+		parse(&p, pragma)
+		d.noCache = p.noCache
+	}
+	return d
 }
 
-// trim removes white space at both ends.
-func trim[T ~string | ~[]byte](b T) T {
-	for len(b) > 0 && isSpace(b[0]) {
-		b = b[1:]
-	}
-	for len(b) > 0 && isSpace(b[len(b)-1]) {
-		b = b[:len(b)-1]
-	}
-	return b
-}
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' }
-
-// parseDigits reads a non-negative integer of nothing but digits. One that
-// is too large is as large as can be.
-func parseDigits[T ~string | ~[]byte](b T) (int64, bool) {
-	if len(b) == 0 {
-		return 0, false
-	}
-	n := int64(0)
-	for i := range len(b) {
-		c := b[i]
-		if c < '0' || c > '9' {
-			return 0, false
+// holdsBack tells whether the field must not be stored with the answer: it
+// is for one connection or one hop (RFC 9111 section 3.1), the answer says
+// that it is private or needs validation each time (sections 5.2.2.4 and
+// 5.2.2.7), or it is written anew when the answer is given (Age).
+//
+// What is private within a scope of one user is that user's.
+func (d *directives) holdsBack(name []byte, personal bool) bool {
+	for _, hop := range hopByHop {
+		if equalFold(name, hop) {
+			return true
 		}
-		if n > (math.MaxInt64-9)/10 {
-			n = math.MaxInt64
-			continue
-		}
-		n = n*10 + int64(c-'0')
 	}
-	return n, true
+	listed := func(names []string) bool {
+		return slices.ContainsFunc(names, func(s string) bool { return equalFold(name, s) })
+	}
+	return listed(d.noCacheFields) || !personal && listed(d.privateFields)
+}
+
+var hopByHop = [...]string{
+	"age", "connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+	"proxy-authenticate", "proxy-authentication-info", "proxy-authorization",
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"hash/maphash"
 	"sync"
-	"sync/atomic"
 )
 
 // The number of shards of the index.
@@ -39,18 +38,6 @@ type slot struct {
 	// The store's notes, under its lock.
 	place      place
 	prev, next *slot
-}
-
-// An entry is one stored answer and what is known of it.
-type entry struct {
-	answer  *Answer
-	names   []string // the request fields it varies by
-	variant []byte   // their values, see appendVariant
-	stored  instant  // when it was received
-
-	// holdoff is when, by the monotonic clock, a refresh that failed may be
-	// tried again.
-	holdoff atomic.Int64
 }
 
 func newIndex() *index {

@@ -58,7 +58,7 @@ const (
 
 func newStore(x *index, maxBytes, maxEntryBytes int64) (*store, error) {
 	counters := max(maxBytes/bytesPerCounter, 1024)
-	fixed := ristrettoBytes + indexBytes + counters*counterBytes
+	fixed := ristrettoBytes + indexBytes + counters*counterBytes + purgeCells(maxBytes)*purgeCellBytes
 	budget := max(maxBytes-fixed, maxBytes/2)
 	st := &store{
 		index:  x,

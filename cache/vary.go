@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -60,11 +59,14 @@ func parseVary(a *Answer, public bool) variance {
 func appendVariant(dst []byte, names []string, req Fields) []byte {
 	for _, name := range names {
 		value, n := req.Field(name)
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
+		if n == 0 {
+			dst = append(dst, 0)
+			continue
+		}
+		dst = append(dst, 1)
 		start := len(dst)
 		dst = binary.LittleEndian.AppendUint32(dst, 0)
 		switch {
-		case n == 0:
 		case name == "accept-encoding" || name == "accept-language" || name == "accept" || name == "accept-charset":
 			dst = appendPreferences(dst, value)
 		case name == "authorization" || name == "cookie":
@@ -143,27 +145,4 @@ func compareFold(a, b string) int {
 		}
 	}
 	return len(a) - len(b)
-}
-
-// matches tells whether the answer of e may be given to the request.
-func (e *entry) matches(req Fields) bool {
-	if len(e.names) == 0 {
-		return true
-	}
-	var room [256]byte
-	return bytes.Equal(e.variant, appendVariant(room[:0], e.names, req))
-}
-
-// isToken tells whether b is a token (RFC 9110 section 5.6.2).
-func isToken[T ~string | ~[]byte](b T) bool {
-	for i := range len(b) {
-		c := b[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return len(b) > 0
 }
