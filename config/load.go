@@ -49,7 +49,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 func (c *Config) complete() {
 	for i := range c.Routes {
 		r := &c.Routes[i]
-		if len(r.Issuer) == 0 && !r.Anonymous && len(c.Issuers) == 1 {
+		if r.Issuer == nil && !r.Anonymous && len(c.Issuers) == 1 {
 			for name := range c.Issuers {
 				r.Issuer = []string{name}
 			}
