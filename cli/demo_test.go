@@ -52,9 +52,9 @@ func (b *buffer) await(t *testing.T, text string) {
 	}
 }
 
-// running starts a command that runs until end is called, which gives its
+// start runs a command until end is called, which gives its
 // exit code.
-func running(t *testing.T, args ...string) (out, errs *buffer, end func() int) {
+func start(t *testing.T, args ...string) (out, errs *buffer, end func() int) {
 	t.Helper()
 	out, errs = newBuffer(), newBuffer()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -86,7 +86,7 @@ func TestDemo(t *testing.T) {
 			t.Skipf("%s is not installed", program)
 		}
 	}
-	out, errs, end := running(t, "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	out, errs, end := start(t, "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	// The secret is another in each run; that it begins so is known.
 	steps := map[string]demo.Step{}
 	for _, s := range new(demo.Demo).Scenario(true) {

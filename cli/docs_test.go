@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -77,10 +79,13 @@ func TestDocsUpToDate(t *testing.T) {
 type yamlBlock struct {
 	at       string // file:line
 	text     string
-	fragment bool // marked as one
+	fragment bool
+	of       []string // the section that a fragment is of; none: the whole file
 }
 
-const fragmentMark = "<!-- fragment -->"
+// fragmentMark stands on the line before a block that is a part of a policy:
+// of the whole file, or of a section of it.
+var fragmentMark = regexp.MustCompile(`^<!-- fragment(?: of ([a-z_.]+))? -->$`)
 
 func yamlBlocks(t *testing.T, path string) []yamlBlock {
 	t.Helper()
@@ -99,7 +104,13 @@ func yamlBlocks(t *testing.T, path string) []yamlBlock {
 		case open != nil:
 			open.text += line + "\n"
 		case line == "```yaml":
-			open = &yamlBlock{at: fmt.Sprintf("%s:%d", path, i+2), fragment: before == fragmentMark}
+			open = &yamlBlock{at: fmt.Sprintf("%s:%d", path, i+2)}
+			if m := fragmentMark.FindStringSubmatch(before); m != nil {
+				open.fragment = true
+				if m[1] != "" {
+					open.of = strings.Split(m[1], ".")
+				}
+			}
 		}
 		if strings.TrimSpace(line) != "" {
 			before = line
@@ -108,28 +119,41 @@ func yamlBlocks(t *testing.T, path string) []yamlBlock {
 	return list
 }
 
+// completed puts a fragment into a policy, in the place of what is there.
+func completed(policy, fragment map[string]any, of []string) map[string]any {
+	whole := maps.Clone(policy)
+	if len(of) > 0 {
+		section, _ := whole[of[0]].(map[string]any)
+		whole[of[0]] = completed(section, fragment, of[1:])
+		return whole
+	}
+	maps.Copy(whole, fragment)
+	return whole
+}
+
 // TestDocumentedYAML loads every block of YAML in README.md and docs. One that
-// is marked as a fragment is completed by the sections of README's policy that
-// it lacks.
+// is marked as a fragment is put into README's policy first.
 func TestDocumentedYAML(t *testing.T) {
 	t.Setenv("CLERK_SECRET_KEY", "sk_test_1234567890")
+	t.Setenv("BACKEND_SECRET_KEY", "sk_test_1234567890")
+	t.Setenv("BACKEND_URL", "https://backend.example.com")
 	files, err := filepath.Glob("../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme := yamlBlocks(t, "../README.md")
-	if len(readme) == 0 || readme[0].fragment {
-		t.Fatal("README.md has no whole policy to begin with")
+	blocks := yamlBlocks(t, "../README.md")
+	if len(blocks) == 0 || blocks[0].fragment || strings.Count(blocks[0].text, "\n") > 10 {
+		t.Fatal("README.md does not begin with a whole policy of ten lines")
 	}
-	var base map[string]any
-	if err := yaml.Unmarshal([]byte(readme[0].text), &base); err != nil {
+	readme := blocks[0].text
+	var policy map[string]any
+	if err := yaml.Unmarshal([]byte(readme), &policy); err != nil {
 		t.Fatal(err)
 	}
-	base["rules"] = map[string]any{
+	policy["rules"] = map[string]any{
 		"is_self": "principal.user_id == path.user_id",
 		"in_org":  "principal.org_id == path.org_id",
 	}
-	blocks := readme
 	for _, f := range files {
 		blocks = append(blocks, yamlBlocks(t, f)...)
 	}
@@ -140,34 +164,36 @@ func TestDocumentedYAML(t *testing.T) {
 				t.Fatal(err)
 			}
 			switch {
+			case shape == nil: // nothing but comments
 			case shape["cases"] != nil:
-				runDocumentedTest(t, readme[0].text, b.text)
+				runDocumentedTest(t, readme, b.text)
 			case b.fragment:
-				for key, value := range base {
-					if _, ok := shape[key]; !ok {
-						shape[key] = value
-					}
-				}
-				whole, err := yaml.Marshal(shape)
+				whole, err := yaml.Marshal(completed(policy, shape, b.of))
 				if err != nil {
 					t.Fatal(err)
 				}
-				loads(t, b.at, whole)
+				loads(t, b.at, string(whole))
 			default:
-				loads(t, b.at, []byte(b.text))
+				loads(t, b.at, b.text)
 			}
 		})
 	}
 }
 
-func loads(t *testing.T, name string, text []byte) {
+func loads(t *testing.T, name, text string) {
 	t.Helper()
-	cfg, errs := config.Parse(name, text, os.LookupEnv)
+	// Secrets that the documentation has in files.
+	const mount = "/run/secrets/"
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "backend"), []byte("sk_test_1234567890\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, errs := config.Parse(name, []byte(strings.ReplaceAll(text, mount, dir+"/")), os.LookupEnv)
 	if cfg != nil {
 		compileOnly(cfg, errs)
 	}
 	if err := errs.Err(); err != nil {
-		t.Errorf("it does not load; write %s before it where it is only a part:\n%v\n%s", fragmentMark, err, text)
+		t.Errorf("it does not load; write <!-- fragment --> before it where it is only a part:\n%v\n%s", err, text)
 	}
 }
 

@@ -151,7 +151,7 @@ func (x *explanation) writeText(b *strings.Builder) {
 		}
 		section("token (of %s%s)", strings.Join(t.Issuers, " or "), printable(from))
 		for _, c := range t.Checks {
-			fmt.Fprintf(b, "  %s  %-12s %s\n", mark(c.OK), c.Name, printable(c.Detail))
+			fmt.Fprintf(b, "  %s  %-15s %s\n", mark(c.OK), c.Name, printable(c.Detail))
 		}
 	}
 	if x.Principal != nil {
@@ -162,13 +162,9 @@ func (x *explanation) writeText(b *strings.Builder) {
 	}
 	for _, r := range x.Rules {
 		section("rule %s: %s", r.Rule, oneLine(r.Result))
-		for i, l := range strings.Split(strings.TrimSpace(r.Text), "\n") {
-			if i > 0 {
-				b.WriteString("\n")
-			}
-			fmt.Fprintf(b, "  %s", printable(l))
+		if len(r.Parts) == 0 {
+			fmt.Fprintf(b, "  %s\n", oneLine(r.Text))
 		}
-		b.WriteString("\n")
 		writeParts(b, r.Parts)
 	}
 	x.writeDecision(b, section)
@@ -208,7 +204,7 @@ func writeParts(b *strings.Builder, parts []explainedPart) {
 		width = max(width, min(2*p.Depth+len([]rune(oneLine(p.Text))), widest))
 	}
 	for _, p := range parts {
-		fmt.Fprintf(b, "    %-*s  = %s\n", width, strings.Repeat("  ", p.Depth)+oneLine(p.Text), oneLine(p.Value))
+		fmt.Fprintf(b, "  %-*s  = %s\n", width, strings.Repeat("  ", p.Depth)+oneLine(p.Text), oneLine(p.Value))
 	}
 }
 
