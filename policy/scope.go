@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/binary"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"hopgate/token"
@@ -50,10 +51,22 @@ func (b *builder) scope() {
 	b.shared()
 }
 
-// shared warns of fields that tell the upstream more about the caller than
-// its answer may depend on, given who shares it.
+// sharedBy says which facts callers that share a scope have in common.
+var sharedBy = map[byte][]string{
+	scopePublic:  nil,
+	scopeUser:    {"user_id", "issuer"},
+	scopeOrg:     {"org_id", "org_slug", "issuer"},
+	scopeSession: {"session_id", "user_id", "issuer"},
+}
+
+// shared warns of fields by which callers differ who were meant to share
+// answers. Fields that templates set are part of what an answer is stored
+// under.
 func (b *builder) shared() {
-	same := map[byte]string{scopeUser: "user_id issuer", scopeOrg: "org_id org_slug issuer", scopeSession: "session_id user_id issuer"}[b.r.scope.kind]
+	same, ok := sharedBy[b.r.scope.kind]
+	if !ok {
+		return
+	}
 	q := &b.r.Config.Request
 	for _, name := range sortedKeys(q.Headers) {
 		spans, _, _ := splitTemplate(q.Headers[name].Text)
@@ -63,8 +76,8 @@ func (b *builder) shared() {
 				continue
 			}
 			for _, read := range sortedKeys(x.principal) {
-				if !strings.Contains(" "+same+" ", " "+read+" ") && b.r.scope.kind != scopeClaims {
-					b.warn(q.Headers[name].Pos(s.start), "callers with the same %s share this route's answers, yet %s tells the upstream their %s; be sure that its answer does not depend on it, or choose a narrower cache.scope", b.r.Config.Cache.Scope, name, read)
+				if !slices.Contains(same, read) {
+					b.warn(q.Headers[name].Pos(s.start), "%s tells the upstream the caller's %s, so that only callers with the same one share an answer, whatever cache.scope says", name, read)
 				}
 			}
 		}
