@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/netip"
+	"testing"
+
+	"hopgate/policy"
+)
+
+// discarded is an answer that goes nowhere.
+type discarded struct {
+	code  int
+	bytes int
+}
+
+func (d *discarded) status(code int)             { d.code = code }
+func (d *discarded) add(string, string)          {}
+func (d *discarded) addBytes(_, _ []byte)        {}
+func (d *discarded) body(b []byte)               { d.bytes = len(b) }
+func (d *discarded) staticBody(b []byte)         { d.bytes = len(b) }
+func (d *discarded) stream(io.ReadCloser, int64) {}
+func (d *discarded) bodyLength(int64)            {}
+func (d *discarded) noLength()                   {}
+func (d *discarded) progress()                   {}
+func (d *discarded) closeAfter()                 {}
+func (d *discarded) reset()                      {}
+
+// pipeline gives a function that takes one request through the gate without
+// a transport.
+func pipeline(w *world, target string, lines header) func() *discarded {
+	d := &discarded{}
+	peer := netip.MustParseAddrPort("192.0.2.1:1234")
+	return func() *discarded {
+		x := acquire()
+		x.answer, x.ctx = d, context.Background()
+		x.malformed = policy.Allowed
+		x.method, x.target, x.scheme, x.authority, x.hosts = "GET", target, "http", "gate.example", 1
+		x.fields = append(x.fields[:0], lines...)
+		x.peer = peer
+		w.gate.serve(x)
+		release(x)
+		return d
+	}
+}
+
+func requestLines(w *world) header {
+	return header{
+		{"Host", "gate.example"}, {"User-Agent", "test"}, {"Accept", "application/json"}, {"Accept-Language", "en"},
+		{"Authorization", "Bearer " + w.token(claims{"sub": "alice", "org_id": "acme", "permissions": []string{"read"}})},
+	}
+}
+
+const measuredRoutes = `
+routes:
+  - id: cached
+    match: {path: "/cached/{user_id}"}
+    allow: rules.is_self && principal.has_permission("read")
+    upstream: backend
+    cache: {ttl: 1h, scope: user}
+  - id: forwarded
+    match: {path: "/v1/users/{user_id}"}
+    allow: rules.is_self && principal.has_permission("read")
+    upstream: backend
+`
+
+// TestHitAllocations: known token, route, decision, cache hit, access log and
+// metrics take no allocation.
+func TestHitAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	w := newWorld(t, settings(measuredRoutes))
+	ask := pipeline(w, "/cached/alice", requestLines(w))
+	if d := ask(); d.code != 200 || d.bytes == 0 {
+		t.Fatalf("%+v", d)
+	}
+	if n := testing.AllocsPerRun(1000, func() { ask() }); n > 0 {
+		t.Errorf("a hit takes %v allocations", n)
+	}
+	if hits := w.backend.hits.Load(); hits != 1 {
+		t.Errorf("%d requests upstream: not a hit", hits)
+	}
+}
+
+// TestDenialAllocations: a refusal takes none either.
+func TestDenialAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	w := newWorld(t, settings(measuredRoutes))
+	ask := pipeline(w, "/cached/bob", requestLines(w))
+	if d := ask(); d.code != 403 {
+		t.Fatalf("%+v", d)
+	}
+	if n := testing.AllocsPerRun(1000, func() { ask() }); n > 0 {
+		t.Errorf("a denial takes %v allocations", n)
+	}
+}
+
+// TestForwardAllocations: nor does forwarding a small answer.
+func TestForwardAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	w := newWorld(t, settings(measuredRoutes))
+	w.gate.access = nil // its encoder allocates, off the request's way
+	w.env["BACKEND"] = "http://" + plainBackend(t)
+	w.publish(t.Context(), settings(measuredRoutes))
+	ask := pipeline(w, "/v1/users/alice", requestLines(w))
+	if d := ask(); d.code != 200 || d.bytes == 0 {
+		t.Fatalf("%+v", d)
+	}
+	if n := testing.AllocsPerRun(1000, func() { ask() }); n > 0 {
+		t.Errorf("forwarding takes %v allocations", n)
+	}
+}
+
+func BenchmarkHit(b *testing.B) {
+	w := newWorld(b, settings(measuredRoutes))
+	ask := pipeline(w, "/cached/alice", requestLines(w))
+	ask()
+	b.ReportAllocs()
+	for b.Loop() {
+		ask()
+	}
+}
+
+func BenchmarkDenied(b *testing.B) {
+	w := newWorld(b, settings(measuredRoutes))
+	ask := pipeline(w, "/cached/bob", requestLines(w))
+	b.ReportAllocs()
+	for b.Loop() {
+		ask()
+	}
+}
+
+func BenchmarkForward(b *testing.B) {
+	w := newWorld(b, settings(measuredRoutes))
+	w.env["BACKEND"] = "http://" + plainBackend(b)
+	w.publish(b.Context(), settings(measuredRoutes))
+	ask := pipeline(w, "/v1/users/alice", requestLines(w))
+	b.ReportAllocs()
+	for b.Loop() {
+		ask()
+	}
+}

@@ -1,0 +1,135 @@
+package proxy
+
+import (
+	"encoding/json"
+	"io"
+	"strconv"
+	"time"
+
+	"hopgate/policy"
+)
+
+// answerer writes the answer of one exchange. The transport's adapter
+// implements it. Names and values are copied, or written before they are
+// reused; a body is too, except that staticBody is kept until it is written
+// and must never change.
+type answerer interface {
+	status(code int)
+	add(name, value string)
+	addBytes(name, value []byte)
+	body(b []byte)
+	staticBody(b []byte)
+	stream(r io.ReadCloser, length int64) // length -1: unknown; closed once written or given up
+	bodyLength(n int64)                   // Content-Length of an answer without its body
+	noLength()                            // an answer without a body, whose length nobody knows
+	progress()                            // some of a stream is about to be written
+	closeAfter()                          // the connection is closed after this answer
+	reset()                               // as if nothing had been set
+}
+
+// problemType is the prefix of the type of every problem document; the
+// reason's word follows it.
+const problemType = "urn:problem-type:hopgate:"
+
+// problem is the part of an error answer that is known when the program
+// starts: everything but the request id.
+type problem struct {
+	outcome   policy.Outcome
+	head      []byte // JSON up to the request id
+	challenge string // WWW-Authenticate, or empty
+}
+
+var problems = func() map[policy.Reason]*problem {
+	m := make(map[policy.Reason]*problem)
+	for _, r := range policy.Reasons() {
+		o := r.Outcome()
+		head, err := json.Marshal(struct {
+			Type   string        `json:"type"`
+			Title  string        `json:"title"`
+			Status int           `json:"status"`
+			Detail string        `json:"detail,omitempty"`
+			Reason policy.Reason `json:"reason"`
+		}{problemType + string(r), o.Title, o.Status, o.Detail, r})
+		if err != nil {
+			panic(err) // strings and numbers always marshal
+		}
+		p := &problem{outcome: o, head: append(head[:len(head)-1], `,"request_id":"`...)}
+		switch o.Challenge {
+		case policy.NoChallenge:
+		case policy.BareChallenge:
+			p.challenge = `Bearer realm="hopgate"`
+		default:
+			p.challenge = `Bearer realm="hopgate", error="` + string(o.Challenge) + `", error_description="` + o.Title + `"`
+		}
+		m[r] = p
+	}
+	return m
+}()
+
+// problemTail ends a problem document after the request id.
+const problemTail = "\"}\n"
+
+// refuse answers with the problem document of a reason (RFC 9457).
+func (x *exchange) refuse(r policy.Reason) {
+	p := problems[r]
+	if p == nil {
+		p = problems[policy.InternalError]
+	}
+	x.reason = r
+	x.answer.status(p.outcome.Status)
+	x.code = p.outcome.Status
+	x.answer.add("Content-Type", "application/problem+json")
+	x.answer.add("Cache-Control", "no-store")
+	if p.challenge != "" {
+		x.answer.add("WWW-Authenticate", p.challenge)
+	}
+	if r == policy.MethodNotAllowed {
+		x.answer.add("Allow", x.allow)
+	}
+	if p.outcome.Close {
+		x.answer.closeAfter()
+	}
+	x.scratch = append(x.scratch[:0], p.head...)
+	x.scratch = append(x.scratch, x.requestID...)
+	x.scratch = append(x.scratch, problemTail...)
+	x.answer.body(x.scratch)
+	x.bytes = int64(len(x.scratch))
+	x.finishHead()
+}
+
+// finishHead adds the fields that every answer has.
+func (x *exchange) finishHead() {
+	if x.cors != nil {
+		x.cors.mark(x)
+	}
+	x.answer.addBytes(x.snapshot.requestIDName, x.requestID)
+	x.scratch = appendServerTiming(x.scratch[:0], x.hop(x.gate.now()), x.upstreamTime)
+	x.answer.addBytes(nameServerTiming, x.scratch)
+}
+
+var (
+	nameServerTiming = []byte("Server-Timing")
+	nameCacheStatus  = []byte("Cache-Status")
+	nameAge          = []byte("Age")
+	nameRetryAfter   = []byte("Retry-After")
+)
+
+// appendServerTiming writes the hop's own time, and the upstream's where it
+// was asked, in milliseconds (W3C Server Timing).
+func appendServerTiming(b []byte, hop, upstream time.Duration) []byte {
+	b = append(b, "hop;dur="...)
+	b = appendMillis(b, hop)
+	if upstream > 0 {
+		b = append(b, ", upstream;dur="...)
+		b = appendMillis(b, upstream)
+	}
+	return b
+}
+
+// appendMillis writes a duration in milliseconds with three decimals.
+func appendMillis(b []byte, d time.Duration) []byte {
+	us := max(0, d.Microseconds())
+	b = strconv.AppendInt(b, us/1000, 10)
+	b = append(b, '.', byte('0'+us/100%10), byte('0'+us/10%10), byte('0'+us%10))
+	return b
+}

@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"time"
+
+	"hopgate/proxy/wire"
+)
+
+// conn is a client's connection of HTTP/1.1. The wire guard stands before
+// the transport's parser: bytes that two parsers could read differently never
+// reach it.
+type conn struct {
+	*wire.Conn
+	peer         netip.AddrPort
+	scheme       string
+	writeTimeout time.Duration
+	writeUntil   time.Time // the deadline that was set here last
+	presence     *presence
+	watcher      *watcher
+}
+
+func newConn(c net.Conn, o *ServerOptions, w *watcher) *conn {
+	_, secure := c.(*tls.Conn)
+	out := &conn{
+		Conn: wire.NewConn(c, wire.Limits{
+			MaxHead:   o.MaxHeaderBytes,
+			MaxTarget: o.MaxTargetBytes,
+			MaxFields: maxFields,
+			HTTPS:     secure,
+			Timeouts:  wire.Timeouts{Idle: o.IdleTimeout, Head: o.ReadTimeout, Body: o.ReadTimeout},
+		}),
+		peer:         addrPort(c.RemoteAddr()),
+		scheme:       "http",
+		writeTimeout: o.WriteTimeout,
+	}
+	if secure {
+		out.scheme = "https"
+	}
+	out.presence, out.watcher = newPresence(out), w
+	w.add(out)
+	return out
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.watcher.remove(c)
+	return c.Conn.Close()
+}
+
+// sendMore gives the client the whole write timeout to take what comes next.
+// Deadlines are cheap but not free: one a second is enough.
+func (c *conn) sendMore() {
+	now := time.Now()
+	if until := now.Add(c.writeTimeout); until.Sub(c.writeUntil) > time.Second {
+		c.writeUntil = until
+		_ = c.SetWriteDeadline(until)
+	}
+}
+
+// addrPort takes the address of a peer; a unix socket has none.
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// guarded is a listener whose connections are guarded.
+type guarded struct {
+	net.Listener
+	options *ServerOptions
+	watcher *watcher
+}
+
+// Accept implements net.Listener.
+func (g guarded) Accept() (net.Conn, error) {
+	c, err := g.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newConn(c, g.options, g.watcher), nil
+}

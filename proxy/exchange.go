@@ -1,0 +1,149 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/netip"
+	"sync"
+	"time"
+
+	"hopgate/policy"
+	"hopgate/telemetry"
+	"hopgate/token"
+	"hopgate/upstream"
+)
+
+// exchange is one request and its answer, as the pipeline sees them whatever
+// the transport. Text that a transport lends is valid until serve returns;
+// what outlives it (flights, stored answers, the log) copies it.
+type exchange struct {
+	// Set by the transport.
+	ctx       context.Context // done when the client has left
+	gate      *Gate
+	answer    answerer
+	method    string
+	target    string // as received
+	scheme    string // http or https
+	authority string // the Host field, as received
+	hosts     int    // how many Host fields there were
+	fields    header
+	framing   framing
+	body      io.Reader // nil where the request has none
+	peer      netip.AddrPort
+	http10    bool
+	malformed policy.Reason // what the transport found wrong, or Allowed
+
+	// Found out on the way.
+	snapshot  *Snapshot
+	start     time.Time
+	host      string // authority without port, in small letters
+	path      string // escaped, canonical, as it will be forwarded
+	query     string
+	hasQuery  bool
+	origin    string // Origin, where it is valid
+	client    netip.Addr
+	chain     string // what trusted proxies said in X-Forwarded-For
+	trusted   bool   // the peer is a trusted proxy
+	match     policy.Match
+	route     *route
+	cors      *cors
+	allow     string // methods of the path, for 405
+	located   token.Located
+	principal *token.Principal
+	content   []byte     // the body, where it was read
+	upload    bodyReader // the body, where it is streamed
+	decision  policy.Decision
+	reason    policy.Reason
+	input     policy.Request
+	outgoing  policy.Outgoing
+	caches    bool // this request takes part in the route's cache
+	streaming bool // the answer's body streams, and ends the exchange
+
+	// Measured.
+	upstreamTime time.Duration
+	endpoint     string
+	attempts     int
+	cacheResult  telemetry.CacheResult
+	code         int
+	bytes        int64
+	verifyTime   time.Duration
+	decideTime   time.Duration
+	known        bool // the token was verified before
+
+	// Kept from exchange to exchange for their memory.
+	requestID  []byte
+	clientText []byte
+	scratch    []byte
+	key        []byte
+	contentBuf []byte
+	filterBuf  []byte
+	arena      []byte
+	request    upstream.Request
+	response   *upstream.Response // nil before the first use, and after a stream took it along
+	sent       sentFields
+	relayed    relayed
+	record     telemetry.Record
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// acquire takes an empty exchange from the pool.
+func acquire() *exchange { return exchanges.Get().(*exchange) }
+
+// release gives an exchange back; nothing of it may be used afterwards.
+func release(x *exchange) {
+	if x.response != nil {
+		x.response.Release()
+	}
+	x.request.Reset()
+	clear(x.fields)
+	// Field by field: a composite literal would copy the buffers twice.
+	x.ctx, x.gate, x.answer, x.body = nil, nil, nil, nil
+	x.method, x.target, x.scheme, x.authority = "", "", "", ""
+	x.hosts, x.framing, x.http10, x.malformed = 0, framing{}, false, ""
+	x.fields = x.fields[:0]
+	x.peer = netip.AddrPort{}
+	x.snapshot, x.start = nil, time.Time{}
+	x.host, x.path, x.query, x.hasQuery, x.origin = "", "", "", false, ""
+	x.client, x.chain, x.trusted = netip.Addr{}, "", false
+	x.route, x.cors, x.allow = nil, nil, ""
+	x.located, x.principal = token.Located{}, nil
+	x.content, x.upload = nil, bodyReader{}
+	x.decision, x.reason, x.input = policy.Decision{}, "", policy.Request{}
+	x.caches, x.streaming = false, false
+	x.sent, x.relayed = sentFields{}, relayed{}
+	x.upstreamTime, x.endpoint, x.attempts = 0, "", 0
+	x.cacheResult, x.code, x.bytes = "", 0, 0
+	x.verifyTime, x.decideTime, x.known = 0, 0, false
+	x.requestID, x.clientText = x.requestID[:0], x.clientText[:0]
+	x.scratch, x.key = small(x.scratch), small(x.key)
+	x.contentBuf, x.filterBuf, x.arena = small(x.contentBuf), small(x.filterBuf), small(x.arena)
+	x.record = telemetry.Record{}
+	exchanges.Put(x)
+}
+
+// small keeps a buffer for reuse unless it has grown large.
+func small(b []byte) []byte {
+	if cap(b) > 64<<10 {
+		return nil
+	}
+	return b[:0]
+}
+
+// hop gives the time spent so far on everything but waiting for the
+// upstream.
+func (x *exchange) hop(now time.Time) time.Duration { return now.Sub(x.start) - x.upstreamTime }
+
+// wait marks the time in which the exchange waits for somebody else, so that
+// the client's leaving is noticed; waited ends it.
+func (x *exchange) wait() {
+	if p, ok := x.ctx.(*presence); ok {
+		p.begin(time.Now())
+	}
+}
+
+func (x *exchange) waited() {
+	if p, ok := x.ctx.(*presence); ok {
+		p.end()
+	}
+}

@@ -1,0 +1,383 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"hopgate/policy"
+	"hopgate/telemetry"
+	"hopgate/upstream"
+)
+
+// wholeBody is the largest request body of known length that is read before
+// the upstream is asked, so that it can be sent with the head and repeated.
+const wholeBody = 16 << 10
+
+// prepare makes the upstream request of an authorized exchange, and the key
+// of its cached answer where the route keeps one.
+func (x *exchange) prepare() policy.Reason {
+	rt := x.route
+	if x.framing.length > rt.maxBody {
+		return policy.BodyTooLarge
+	}
+	if x.content == nil && x.body != nil && !x.framing.chunked && x.framing.length <= wholeBody {
+		if r := x.readBody(); r != policy.Allowed {
+			return r
+		}
+	}
+	x.input.DropQuery = rt.tokenParams
+	if err := rt.Rewrite(&x.outgoing, &x.match, &x.input, x.principal); err != nil {
+		return policy.ReasonOf(err)
+	}
+	if rt.cached {
+		x.caches = x.body == nil && (x.method == "GET" || x.method == "HEAD") && x.makeKey()
+		if !x.caches {
+			x.cacheResult = telemetry.CacheBypass
+		}
+	}
+	x.buildRequest()
+	return policy.Allowed
+}
+
+// buildRequest fills the upstream request, a fresh one: what of the client's
+// fields may pass is copied, and hopgate's own are added.
+func (x *exchange) buildRequest() {
+	rt, out := x.route, &x.outgoing
+	q := &x.request
+	q.Reset()
+	q.Method = x.method
+	q.Target = append(q.Target[:0], out.Path...)
+	if len(out.Query) > 0 || x.hasQuery && x.query == "" {
+		q.Target = append(q.Target, '?')
+		q.Target = append(q.Target, out.Query...)
+	}
+	switch {
+	case x.content != nil:
+		q.Body = x.content
+	case x.body != nil:
+		x.upload = bodyReader{from: x.body, left: rt.maxBody, missing: x.framing.length, chunked: x.framing.chunked}
+		q.Stream, q.Length = &x.upload, x.framing.length
+		if x.framing.chunked {
+			q.Length = -1
+		}
+	}
+	q.Timeout = rt.timeout
+	q.MaxHold, q.MustHold = rt.maxHold, rt.filter != nil
+
+	shared := x.caches && rt.shared
+	options := x.fields.has("Connection")
+	for i := range x.fields {
+		f := &x.fields[i]
+		if rt.drop.has(f.name) || shared && !negotiation(f.name) || options && x.fields.listed(f.name) {
+			continue
+		}
+		q.Add(f.name, f.value)
+	}
+	x.arena = x.arena[:0]
+	if !shared && len(rt.Config.Request.Cookies) > 0 {
+		at := len(x.arena)
+		x.arena = appendCookies(x.arena, x.fields, rt.Config.Request.Cookies)
+		if len(x.arena) > at {
+			q.Add("Cookie", lend(x.arena[at:]))
+		}
+	}
+	if rt.whole {
+		q.Add("Accept-Encoding", "identity")
+	}
+	if !shared {
+		at := len(x.arena)
+		x.arena = x.appendForwardedFor(x.arena)
+		q.Add("X-Forwarded-For", lend(x.arena[at:]))
+	}
+	q.Add("X-Forwarded-Proto", x.scheme)
+	q.Add("X-Forwarded-Host", x.authority)
+	q.Add("Via", x.via())
+	q.Add(x.snapshot.requestID, lend(x.requestID))
+	for i := range out.Headers {
+		q.Add(out.Headers[i].Name, lend(out.Headers[i].Value))
+	}
+}
+
+// negotiation tells whether a request field is one by which an answer is
+// negotiated, and that upstreams name in Vary. Of a request whose answer
+// several users share, no other field of the client passes: who shares an
+// answer must not be able to shape it by what is not in the key.
+func negotiation(name string) bool {
+	switch len(name) {
+	case len("Accept"):
+		return equalFold(name, "Accept")
+	case len("Accept-Language"):
+		return equalFold(name, "Accept-Language")
+	}
+	return false
+}
+
+// sentFields are the fields of a request as the upstream sees them, for
+// Vary. It implements cache.Fields.
+type sentFields struct {
+	fields header
+	drop   dropSet
+	shared bool
+}
+
+// Field gives the lines of a name joined, and how many there are.
+func (s *sentFields) Field(name string) (string, int) {
+	if s.drop.has(name) || s.shared && !negotiation(name) {
+		return "", 0
+	}
+	value, n := s.fields.Field(name)
+	if n > 1 {
+		value = s.fields.joined(name)
+	}
+	return value, n
+}
+
+func (x *exchange) via() string {
+	if x.http10 {
+		return "1.0 hopgate"
+	}
+	return "1.1 hopgate"
+}
+
+// appendForwardedFor writes X-Forwarded-For: what trusted proxies said, and
+// the peer that said it.
+func (x *exchange) appendForwardedFor(b []byte) []byte {
+	peer := x.peer.Addr()
+	switch {
+	case x.chain != "":
+		b = append(append(b, x.chain...), ", "...)
+	case x.client.IsValid() && x.client != peer:
+		b = append(append(b, x.clientText...), ", "...)
+	}
+	if !peer.IsValid() {
+		return append(b, "unknown"...)
+	}
+	return peer.AppendTo(b)
+}
+
+// forward sends the request upstream and gives back what comes.
+func (x *exchange) forward() {
+	if x.response == nil {
+		x.response = new(upstream.Response)
+	}
+	if err := x.ask(); err != nil {
+		x.refuse(x.failure(err))
+		return
+	}
+	x.relay()
+}
+
+// measure is what one exchange with an upstream took.
+type measure struct {
+	took     time.Duration
+	attempts int
+	endpoint string
+}
+
+// ask sends the exchange's request upstream, measured.
+func (x *exchange) ask() error {
+	x.wait()
+	m, err := x.route.pool.ask(x.ctx, &x.request, x.response)
+	if err != nil || x.response.Stream() == nil {
+		x.waited()
+	}
+	x.upstreamTime += m.took
+	x.attempts, x.endpoint = m.attempts, m.endpoint
+	return err
+}
+
+func (p *pool) ask(ctx context.Context, q *upstream.Request, r *upstream.Response) (measure, error) {
+	started := time.Now()
+	p.metrics.Begin()
+	err := p.Do(ctx, q, r)
+	m := measure{took: time.Since(started), attempts: r.Attempts(), endpoint: r.Endpoint()}
+	p.metrics.End(upstreamResult(err), m.attempts, m.took)
+	return m, err
+}
+
+// relay answers with the upstream's answer.
+func (x *exchange) relay() {
+	rt, resp := x.route, x.response
+	stream := resp.Stream()
+	body := resp.Body()
+	if rt.filter != nil {
+		contentType, _ := resp.Field("Content-Type")
+		coding, _ := resp.Field("Content-Encoding")
+		var r policy.Reason
+		if body, r = rt.filtered(x.filterBuf[:0], resp.Status(), contentType, coding, body, x.method); r != policy.Allowed {
+			x.refuse(r)
+			return
+		}
+		x.filterBuf = body
+	}
+	x.code = resp.Status()
+	x.answer.status(x.code)
+	x.copyFields(resp)
+	if x.route.cached {
+		x.addForwardedStatus()
+	}
+	x.finishHead()
+	switch {
+	case stream != nil:
+		x.relayed = relayed{x: x, from: stream}
+		x.streaming = true
+		x.answer.stream(&x.relayed, resp.ContentLength())
+	case x.method == "HEAD" || x.code == 304:
+		// The length is that of the answer to GET, where the upstream says it
+		// and no filter changes it.
+		if n := resp.ContentLength(); n >= 0 && rt.filter == nil {
+			x.answer.bodyLength(n)
+		} else {
+			x.answer.noLength()
+		}
+	default:
+		x.answer.body(body)
+		x.bytes = int64(len(body))
+	}
+}
+
+// fielder is an answer from which fields are copied.
+type fielder interface {
+	Len() int
+	FieldAt(i int) (name, value []byte)
+}
+
+// copyFields copies what passes of an answer's fields. What would let a
+// cache in front give the answer to another caller is rewritten.
+func (x *exchange) copyFields(from fielder) {
+	rt := x.route
+	x.arena = x.arena[:0]
+	for i := range from.Len() {
+		name, value := from.FieldAt(i)
+		if rt.dropAnswer.has(lend(name)) {
+			continue
+		}
+		if rt.private && len(name) == len("Cache-Control") && equalFold(lend(name), "Cache-Control") {
+			if len(x.arena) > 0 {
+				x.arena = append(x.arena, ',')
+			}
+			x.arena = append(x.arena, value...)
+			continue
+		}
+		x.answer.addBytes(name, value)
+	}
+	if rt.private {
+		x.scratch = appendPrivate(x.scratch[:0], lend(x.arena), rt.cached)
+		x.answer.addBytes(nameCacheControl, x.scratch)
+	}
+}
+
+// filtered applies the route's response filter to a whole body. What is not
+// JSON, or is encoded, or is only a part, cannot be filtered and is refused,
+// never passed on.
+func (rt *route) filtered(dst []byte, status int, contentType, coding, body []byte, method string) ([]byte, policy.Reason) {
+	if len(body) == 0 && (method == "HEAD" || status == 204 || status == 304 || status == 205) {
+		return dst, policy.Allowed
+	}
+	if status == 206 || len(coding) > 0 && !equalText(coding, "identity") || !isJSON(lend(contentType)) {
+		return nil, policy.ResponseUnfilterable
+	}
+	out, err := rt.filter.Append(dst, body)
+	if err != nil {
+		return nil, policy.ResponseUnfilterable
+	}
+	return out, policy.Allowed
+}
+
+func equalText(b []byte, text string) bool {
+	return len(b) == len(text) && equalFold(lend(b), text)
+}
+
+// isJSON tells whether a media type is JSON (RFC 8259, RFC 6839 section 3.1).
+func isJSON(contentType string) bool {
+	for i := 0; i < len(contentType); i++ {
+		if contentType[i] == ';' {
+			contentType = contentType[:i]
+			break
+		}
+	}
+	t := trimOWS(contentType)
+	const plain, suffix = "application/json", "+json"
+	if len(t) == len(plain) && equalFold(t, plain) {
+		return true
+	}
+	return len(t) > len(suffix) && equalFold(t[len(t)-len(suffix):], suffix)
+}
+
+// relayed is an answer that streams through. It ends the exchange when the
+// transport closes it.
+type relayed struct {
+	x    *exchange
+	from io.ReadCloser
+}
+
+// Read implements io.Reader for the transport.
+func (r *relayed) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	r.x.bytes += int64(n)
+	if n > 0 {
+		r.x.answer.progress()
+	}
+	return n, err
+}
+
+// Close implements io.Closer for the transport. It records the exchange and
+// gives it back.
+func (r *relayed) Close() error {
+	x := r.x
+	if x == nil {
+		return nil // closed before
+	}
+	r.x = nil
+	err := r.from.Close()
+	x.waited()
+	x.streaming = false
+	x.gate.record(x)
+	release(x)
+	return err
+}
+
+// failure gives the reason of a failed exchange with an upstream.
+func (x *exchange) failure(err error) policy.Reason {
+	if errors.Is(err, upstream.ErrRequestBody) && x.upload.fault != "" {
+		return x.upload.fault
+	}
+	return upstreamReason(err)
+}
+
+func upstreamReason(err error) policy.Reason {
+	var reason reasonError
+	switch {
+	case errors.As(err, &reason):
+		return policy.Reason(reason)
+	case errors.Is(err, upstream.ErrTimeout):
+		return policy.UpstreamTimeout
+	case errors.Is(err, upstream.ErrTooLarge):
+		return policy.UpstreamTooLarge
+	case errors.Is(err, upstream.ErrInvalid):
+		return policy.UpstreamInvalid
+	case errors.Is(err, upstream.ErrOverloaded):
+		return policy.Overloaded
+	case errors.Is(err, upstream.ErrRequestBody):
+		return policy.RequestMalformed
+	}
+	return policy.UpstreamUnavailable
+}
+
+func upstreamResult(err error) telemetry.UpstreamResult {
+	switch {
+	case err == nil:
+		return telemetry.UpstreamOK
+	case errors.Is(err, upstream.ErrTimeout):
+		return telemetry.UpstreamTimeout
+	case errors.Is(err, upstream.ErrTooLarge):
+		return telemetry.UpstreamTooLarge
+	case errors.Is(err, upstream.ErrInvalid):
+		return telemetry.UpstreamInvalid
+	case errors.Is(err, context.Canceled), errors.Is(err, upstream.ErrRequestBody):
+		return telemetry.UpstreamCanceled
+	}
+	return telemetry.UpstreamUnavailable
+}

@@ -1,0 +1,256 @@
+package proxy
+
+import (
+	"net/netip"
+	"strings"
+
+	"hopgate/config"
+)
+
+// The request that goes upstream is a fresh one: what of the client's fields
+// may pass is copied, one by one, and nothing that names an identity, frames
+// a message or belongs to a connection is among it.
+
+// neverForwarded are fields that a client's request never passes on, in
+// small letters with - for _.
+var neverForwarded = []string{
+	// Hop-by-hop fields (RFC 9110 section 7.6.1) and framing.
+	"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+	"content-length", "host", "expect", "http2-settings", "max-forwards",
+	// Credentials: the caller's end here, the upstream's are added.
+	"authorization", "proxy-authorization", "proxy-authenticate", "cookie",
+	// Where the request came from: hopgate writes these itself.
+	"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
+	"x-forwarded-prefix", "x-forwarded-server", "x-forwarded-scheme", "x-forwarded-ssl", "x-forwarded-by",
+	"x-forwarded-path", "x-forwarded-uri", "x-forwarded-method", "x-forwarded-user", "x-forwarded-email",
+	"x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-access-token",
+	"x-forwarded-client-cert", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip",
+	"cf-connecting-ip", "fastly-client-ip", "fly-client-ip", "x-envoy-external-address",
+	"x-original-forwarded-for", "x-original-host", "x-host", "front-end-https", "client-ip",
+	// Ways to change method or path behind the policy's back.
+	"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url",
+	"x-original-uri", "x-original-method", "x-envoy-original-path",
+	// Cross-origin access is settled here.
+	"access-control-request-method", "access-control-request-headers", "access-control-request-private-network",
+}
+
+// conditional are the fields that ask for less than the whole answer. They
+// do not go upstream where hopgate must hold the whole answer to store or
+// filter it.
+var conditional = []string{
+	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range",
+	"accept-encoding",
+}
+
+// dropSet is a set of field names that are compared without regard to case
+// and to _ and -.
+type dropSet map[string]struct{}
+
+func newDropSet(lists ...[]string) dropSet {
+	d := make(dropSet)
+	for _, names := range lists {
+		d.add(names...)
+	}
+	return d
+}
+
+func (d dropSet) add(names ...string) {
+	for _, n := range names {
+		d[loosened(n)] = struct{}{}
+	}
+}
+
+func loosened(name string) string {
+	b := []byte(name)
+	for i, c := range b {
+		b[i] = loose[c]
+	}
+	return string(b)
+}
+
+// has tells whether a field is in the set, without allocating. A name too
+// long to be any known field's is looked up in none.
+func (d dropSet) has(name string) bool {
+	var buf [64]byte
+	if len(name) > len(buf) {
+		_, found := d[loosened(name)]
+		return found
+	}
+	b := buf[:len(name)]
+	for i := range len(name) {
+		b[i] = loose[name[i]]
+	}
+	_, found := d[string(b)]
+	return found
+}
+
+// joined gives the value of a list field that may stand on several lines
+// (RFC 9110 section 5.3).
+func (h header) joined(name string) string {
+	var values []string
+	for i := range h {
+		if len(h[i].name) == len(name) && equalFold(h[i].name, name) {
+			values = append(values, h[i].value)
+		}
+	}
+	return strings.Join(values, ",")
+}
+
+// has tells whether there is a line of that name.
+func (h header) has(name string) bool {
+	_, n := h.Field(name)
+	return n > 0
+}
+
+// listed tells whether a Connection field names another field, which makes
+// that one hop-by-hop (RFC 9110 section 7.6.1).
+func (h header) listed(name string) bool {
+	for i := range h {
+		if len(h[i].name) != len("Connection") || !equalFold(h[i].name, "Connection") {
+			continue
+		}
+		rest := h[i].value
+		for rest != "" {
+			var option string
+			option, rest, _ = strings.Cut(rest, ",")
+			option = trimOWS(option)
+			if len(option) == len(name) && equalFold(option, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// appendCookies writes the pairs of the client's cookies that names allow.
+func appendCookies(dst []byte, h header, names []string) []byte {
+	if len(names) == 0 {
+		return dst
+	}
+	start := len(dst)
+	for i := range h {
+		if len(h[i].name) != len("Cookie") || !equalFold(h[i].name, "Cookie") {
+			continue
+		}
+		rest := h[i].value
+		for rest != "" {
+			var pair string
+			pair, rest, _ = strings.Cut(rest, ";")
+			pair = trimOWS(pair)
+			name, _, _ := strings.Cut(pair, "=")
+			for _, n := range names {
+				if name == n {
+					if len(dst) > start {
+						dst = append(dst, "; "...)
+					}
+					dst = append(dst, pair...)
+					break
+				}
+			}
+		}
+	}
+	return dst
+}
+
+// clientAddress finds the address of the client (not of the proxies in
+// front) from the peer and, where the peer is a trusted proxy, from
+// X-Forwarded-For or else Forwarded (RFC 7239): the rightmost address that
+// is not itself a trusted proxy's. A chain that cannot be read gives no
+// address, so that a rule that asks for one denies. chain is the believed
+// part of X-Forwarded-For, to be sent upstream.
+func clientAddress(peer netip.Addr, h header, trusted []netip.Prefix) (client netip.Addr, chain string) {
+	if !trusts(trusted, peer) {
+		return peer, ""
+	}
+	name, parse, forwarded := "X-Forwarded-For", parseForwardedFor, false
+	list, n := h.Field(name)
+	if n == 0 {
+		name, parse, forwarded = "Forwarded", parseForwardedElement, true
+		if list, n = h.Field(name); n == 0 {
+			return peer, ""
+		}
+	}
+	if n > 1 {
+		list = h.joined(name)
+	}
+	client = peer
+	rest := list
+	for rest != "" {
+		var element string
+		if i := strings.LastIndexByte(rest, ','); i >= 0 {
+			rest, element = rest[:i], rest[i+1:]
+		} else {
+			rest, element = "", rest
+		}
+		a, ok := parse(trimOWS(element))
+		if !ok {
+			return netip.Addr{}, ""
+		}
+		client = a
+		if !trusts(trusted, a) {
+			break
+		}
+	}
+	if forwarded {
+		return client, ""
+	}
+	// What stands left of the client's address is the client's own claim.
+	if chain = list[len(rest):]; chain != "" && chain[0] == ',' {
+		chain = chain[1:]
+	}
+	return client, trimOWS(chain)
+}
+
+// trusts tells whether an address is a trusted proxy's.
+func trusts(trusted []netip.Prefix, a netip.Addr) bool {
+	for _, p := range trusted {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func parseForwardedFor(s string) (netip.Addr, bool) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return a.Unmap(), true
+	}
+	if ap, err := netip.ParseAddrPort(s); err == nil && ap.Addr().Zone() == "" {
+		return ap.Addr().Unmap(), true
+	}
+	return netip.Addr{}, false
+}
+
+// parseForwardedElement takes the for parameter of one element of Forwarded
+// (RFC 7239 section 4).
+func parseForwardedElement(s string) (netip.Addr, bool) {
+	for s != "" {
+		var pair string
+		pair, s, _ = strings.Cut(s, ";")
+		name, value, found := strings.Cut(trimOWS(pair), "=")
+		if !found || len(name) != 3 || !equalFold(name, "for") {
+			continue
+		}
+		if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+			value = value[1 : len(value)-1]
+		}
+		if strings.HasPrefix(value, "[") && strings.HasSuffix(value, "]") {
+			value = value[1 : len(value)-1]
+		}
+		return parseForwardedFor(value)
+	}
+	return netip.Addr{}, false
+}
+
+// identityFields lists the fields that hopgate itself sets on a route's
+// upstream requests; a client's field of such a name never passes.
+func identityFields(rt *config.Route, up *config.Upstream) []string {
+	var names []string
+	for n := range rt.Request.Headers {
+		names = append(names, n)
+	}
+	if up != nil && up.Secret != nil {
+		names = append(names, up.Secret.Header)
+	}
+	return names
+}
