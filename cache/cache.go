@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type Cache struct {
 	store        *store
 	purges       *purges
 	loners       loners
+	flights      atomic.Uint64
 	clock        clock
 	random       func() float64
 	maxBodyBytes int64

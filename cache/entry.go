@@ -25,6 +25,8 @@ type entry struct {
 	noCache, private     bool
 	mustRevalidate       bool
 
+	// order is that in which the fetches began.
+	order uint64
 	// born is the count of purges when the fetch began, cells those that
 	// reach the answer.
 	born  uint64

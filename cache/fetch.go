@@ -65,6 +65,7 @@ type flight struct {
 	hash  uint64
 	q     Query    // with a key and cells of its own
 	born  uint64   // the count of purges when it began
+	order uint64   // that in which flights began
 	reach []uint32 // the cells of the purges that reach it
 
 	// done is closed when what follows is set.
@@ -200,6 +201,7 @@ func (c *Cache) join(q *Query, renewing bool) (f *flight, e *entry, leads bool) 
 		}
 		sh.flights[f.id] = f
 	}
+	f.order = c.flights.Add(1)
 	f.q = *q
 	f.q.Key, f.q.Tags = bytes.Clone(q.Key), nil
 	return f, nil, true
@@ -308,7 +310,7 @@ func (c *Cache) keep(f *flight, answer *Answer, now instant, took time.Duration)
 		if !ok {
 			e = nil
 		} else {
-			e.born, e.cells = f.born, slices.Concat(f.reach, cells)
+			e.order, e.born, e.cells = f.order, f.born, slices.Concat(f.reach, cells)
 		}
 	}
 	if e == nil {
@@ -317,7 +319,7 @@ func (c *Cache) keep(f *flight, answer *Answer, now instant, took time.Duration)
 		case failed(answer.status):
 		case f.q.Rule.obeys() && requestDirectives(f.q.Fields).noStore:
 		case replaces(answer.status):
-			c.store.drop(f.hash, f.q.Key, f.q.Fields)
+			c.store.drop(f.hash, f.q.Key, f.q.Fields, f.order)
 			c.loners.add(f.hash, now)
 		}
 		return
@@ -333,7 +335,7 @@ func (c *Cache) keep(f *flight, answer *Answer, now instant, took time.Duration)
 	if int64(len(answer.body)) <= c.maxBodyBytes && e.worthKeeping(f.q.Rule) && c.store.put(f.hash, f.q.Key, e, f.q.Fields) {
 		f.res.Stored = true
 	} else {
-		c.store.drop(f.hash, f.q.Key, f.q.Fields)
+		c.store.drop(f.hash, f.q.Key, f.q.Fields, f.order)
 	}
 }
 
@@ -350,17 +352,17 @@ func (c *Cache) updateByHead(f *flight, head *Answer, now instant, took time.Dur
 		return
 	}
 	if head.status != old.answer.status || !old.answer.sameRepresentation(head) {
-		c.store.drop(f.hash, f.q.Key, f.q.Fields)
+		c.store.drop(f.hash, f.q.Key, f.q.Fields, f.order)
 		return
 	}
 	get := f.q
 	get.Method = ""
 	e := get.classify(old.answer.updated(head), now, c.clock.now(), took)
 	if e == nil {
-		c.store.drop(f.hash, f.q.Key, f.q.Fields)
+		c.store.drop(f.hash, f.q.Key, f.q.Fields, f.order)
 		return
 	}
-	e.born, e.cells = f.born, old.cells
+	e.order, e.born, e.cells = f.order, f.born, old.cells
 	c.store.put(f.hash, f.q.Key, e, f.q.Fields)
 }
 

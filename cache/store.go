@@ -84,8 +84,8 @@ func newStore(x *index, maxBytes, maxEntryBytes int64) (*store, error) {
 }
 
 // put stores e under the key, in the place of those answers there that the
-// same request would have been given, and tells whether it did. The key is
-// copied.
+// same request would have been given, and tells whether it did. It does not
+// if one of them comes from a fetch that began later. The key is copied.
 func (st *store) put(hash uint64, key []byte, e *entry, req Fields) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -96,6 +96,9 @@ func (st *store) put(hash uint64, key []byte, e *entry, req Fields) bool {
 	if old := st.index.find(hash, key); old != nil {
 		s.key = old.key
 		for _, other := range old.entries {
+			if other.order > e.order && other.matches(req) {
+				return false
+			}
 			if !other.matches(req) && len(s.entries) < maxVariants {
 				s.entries = append(s.entries, other)
 			}
@@ -226,17 +229,18 @@ func (st *store) close() {
 	st.main.Close()
 }
 
-// drop takes those answers out that the request would be given.
-func (st *store) drop(hash uint64, key []byte, req Fields) {
+// drop takes those answers out that the request would be given, but for
+// those from fetches that began after the one of that order.
+func (st *store) drop(hash uint64, key []byte, req Fields, order uint64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	old := st.index.find(hash, key)
-	if st.closed || old.pick(req) == nil {
+	if e := old.pick(req); st.closed || e == nil || e.order > order {
 		return
 	}
 	s := &slot{hash: hash, key: old.key}
 	for _, e := range old.entries {
-		if !e.matches(req) {
+		if e.order > order || !e.matches(req) {
 			s.entries = append(s.entries, e)
 		}
 	}

@@ -119,7 +119,7 @@ func TestKeysOfOneHash(t *testing.T) {
 	if s := c.store.lookup(hash, []byte("b")); s != nil {
 		t.Errorf("b found %q", s.entries[0].answer.Body())
 	}
-	c.store.drop(hash, []byte("b"), fields{})
+	c.store.drop(hash, []byte("b"), fields{}, 1)
 	if s := c.store.lookup(hash, []byte("a")); s == nil {
 		t.Error("dropping b dropped a")
 	}
