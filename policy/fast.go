@@ -204,9 +204,14 @@ func (b *binder) selected(e ast.Expr) boolFunc {
 				if err != nil {
 					return false, err
 				}
-				m, _ := v.(map[string]any)
-				_, has := m[name]
-				return has, nil
+				switch v := v.(type) {
+				case map[string]any:
+					_, has := v[name]
+					return has, nil
+				case []any:
+					return false, errNoOverload // a list has no names
+				}
+				return false, nil
 			}
 		}
 	}
