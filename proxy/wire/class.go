@@ -89,12 +89,11 @@ func spanValue(b []byte) int {
 	)
 	i := 0
 	for i+8 <= len(b) {
-		w := binary.LittleEndian.Uint64(b[i:])
 		// The lowest bit set in each of these is that of the first byte
 		// below 0x20, and of the first 0x7f; higher ones may be false.
-		control := (w - 0x20*ones) &^ w
+		w := binary.LittleEndian.Uint64(b[i:])
 		x := w ^ 0x7f*ones
-		found := (control | (x-ones)&^x) & high
+		found := ((w-0x20*ones)&^w | (x-ones)&^x) & high
 		if found == 0 {
 			i += 8
 			continue

@@ -266,6 +266,10 @@ func (p *parser) feedSection(b []byte) (good int, fault *Error) {
 			}
 			i++
 			p.at = atFieldLF
+			if i < len(b) && b[i] == '\n' {
+				i++
+				p.at = atField
+			}
 
 		case atSectionLF:
 			if b[i] != '\n' {
