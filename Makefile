@@ -66,7 +66,7 @@ cover: ## Measure statement coverage
 
 .PHONY: generate
 generate: ## Write config.schema.json and the reference tables of docs/ anew
-	$(GO) test ./config ./cli -run 'UpToDate' -update
+	$(GO) test ./config ./policy ./cli -run 'UpToDate' -update
 
 .PHONY: clean
 clean: ## Remove what was built

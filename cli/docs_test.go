@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"maps"
@@ -14,64 +13,34 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"hopgate/config"
-	"hopgate/policy"
 	"hopgate/policy/policytest"
 	"hopgate/telemetry"
 )
 
 var update = flag.Bool("update", false, "write generated parts of the documentation anew")
 
-// reasonTable documents the reasons as a Markdown table.
-func reasonTable() []byte {
-	var b bytes.Buffer
-	b.WriteString("| reason | status | meaning |\n|---|---|---|\n")
-	for _, r := range policy.Reasons() {
-		o := r.Outcome()
-		status := fmt.Sprint(o.Status)
-		if r.Allowed() {
-			status = "the upstream's"
-		}
-		text := o.Title
-		if o.Detail != "" {
-			text += ": " + o.Detail
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r, status, text)
+// TestMetricsUpToDate holds the table of metrics against what it is generated
+// from; -update writes it.
+func TestMetricsUpToDate(t *testing.T) {
+	const path, begin, end = "../docs/operations.md", "<!-- metrics: generated, see `make generate` -->\n", "<!-- /metrics -->"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return b.Bytes()
-}
-
-// TestDocsUpToDate holds the generated tables of the documentation against
-// what they are generated from; -update writes them.
-func TestDocsUpToDate(t *testing.T) {
-	for _, g := range []struct {
-		file, name string
-		table      []byte
-	}{
-		{"operations.md", "metrics", telemetry.Reference()},
-		{"policy.md", "reasons", reasonTable()},
-	} {
-		path := filepath.Join("..", "docs", g.file)
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		begin, end := "<!-- "+g.name+": generated, see `make generate` -->\n", "<!-- /"+g.name+" -->"
-		head, rest, ok1 := strings.Cut(string(text), begin)
-		_, tail, ok2 := strings.Cut(rest, end)
-		if !ok1 || !ok2 {
-			t.Fatalf("%s has no markers for %s", path, g.name)
-		}
-		want := head + begin + "\n" + string(g.table) + "\n" + end + tail
-		if string(text) == want {
-			continue
-		}
-		if !*update {
-			t.Errorf("%s is not up to date: run make generate", path)
-			continue
-		}
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	head, rest, ok1 := strings.Cut(string(text), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("%s has no markers for the metrics", path)
+	}
+	want := head + begin + "\n" + string(telemetry.Reference()) + "\n" + end + tail
+	if string(text) == want {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s is not up to date: run make generate", path)
+	}
+	if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

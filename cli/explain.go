@@ -75,7 +75,7 @@ func runExplain(ctx context.Context, s Streams, o explainOptions) error {
 		return unusable("--format is %q; it should be text or json", o.format)
 	}
 	env := &environment{}
-	cfg, err := loadForExplain(s, o.config, env)
+	gate, err := loadForExplain(s, o.config, env)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func runExplain(ctx context.Context, s Streams, o explainOptions) error {
 	if err != nil {
 		return err
 	}
-	e := &explainer{cfg: cfg, question: q, env: env, offline: o.offline}
+	e := &explainer{cfg: gate.Config, gate: gate, policy: gate.Policy(), question: q, env: env, offline: o.offline}
 	x, err := e.explain(ctx)
 	if err != nil {
 		return err
@@ -108,19 +108,20 @@ func runExplain(ctx context.Context, s Streams, o explainOptions) error {
 
 // loadForExplain loads and compiles a configuration as check does, noting
 // what it takes from the environment.
-func loadForExplain(s Streams, path string, env *environment) (*config.Config, error) {
+func loadForExplain(s Streams, path string, env *environment) (*proxy.Snapshot, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, cannotLoad(err)
 	}
+	var gate *proxy.Snapshot
 	cfg, errs := config.Parse(path, data, env.lookup)
 	if cfg != nil {
-		compileOnly(cfg, errs)
+		gate = compileOnly(cfg, errs)
 	}
 	if errs.Len() > 0 {
 		return nil, configFaults(s, errs)
 	}
-	return cfg, nil
+	return gate, nil
 }
 
 // environment is the process's, and remembers what was asked for.
@@ -305,7 +306,9 @@ func parseClaims(text []byte) (map[string]any, error) {
 // fields are the request's.
 type fields []field
 
-type field struct{ name, value string }
+type field struct {
+	name, value string
+}
 
 // Field gives the first value of a name, and how many there are.
 func (f fields) Field(name string) (value string, n int) {
@@ -323,11 +326,12 @@ func (f fields) Field(name string) (value string, n int) {
 // explainer answers a question under a configuration.
 type explainer struct {
 	cfg      *config.Config
+	gate     *proxy.Snapshot
+	policy   *policy.Policy
 	question *question
 	env      *environment
 	offline  bool
 
-	policy   *policy.Policy
 	verifier *token.Verifier
 	match    policy.Match
 	who      *token.Principal
@@ -336,11 +340,6 @@ type explainer struct {
 
 func (e *explainer) explain(ctx context.Context) (*explanation, error) {
 	q := e.question
-	errs := &config.Errors{}
-	e.policy = policy.Compile(e.cfg, errs)
-	if err := errs.Err(); err != nil {
-		return nil, unusable("%v", err)
-	}
 	e.out = &explanation{Request: explainedRequest{
 		Method: q.method, URL: q.scheme + "://" + q.authority + q.target,
 		ClientIP: q.client.String(), Time: q.now.UTC().Format(time.RFC3339),
@@ -368,7 +367,7 @@ func (e *explainer) explain(ctx context.Context) (*explanation, error) {
 			return nil, err
 		}
 	}
-	if r == policy.Allowed && !e.sameSite() {
+	if r == policy.Allowed && e.out.fromCookie && !e.sameSite() {
 		r = policy.CrossSiteRequest
 	}
 	if r != policy.Allowed {
@@ -453,8 +452,8 @@ func (e *explainer) authorize() {
 		e.out.Decision.Detail = err.Error()
 		return
 	}
+	e.cache(&sent)
 	e.upstream(&sent)
-	e.cache()
 	e.response()
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"hopgate/config"
@@ -37,11 +36,19 @@ func (e *explainer) upstream(sent *policy.Outgoing) {
 	if c.Timeout == 0 {
 		up.Timeout = u.Timeout.String()
 	}
-	if len(sent.Query) > 0 {
+	if len(sent.Query) > 0 || q.query == "" && strings.Contains(q.target, "?") {
 		up.Target += "?" + e.env.mask(string(sent.Query))
 	}
 	for _, endpoint := range u.Endpoints {
 		up.Endpoints = append(up.Endpoints, e.env.mask(endpoint))
+	}
+	kept := e.out.Cache != nil && e.out.Cache.Not == ""
+	for _, f := range q.fields {
+		if e.gate.Forwards(e.match.Route, f.name, kept) {
+			up.Client = append(up.Client, explainedField{f.name, f.value})
+		} else {
+			up.Dropped = append(up.Dropped, f.name)
+		}
 	}
 	for _, h := range sent.Headers {
 		up.Headers = append(up.Headers, explainedField{h.Name, e.env.mask(string(h.Value))})
@@ -54,7 +61,7 @@ func (e *explainer) upstream(sent *policy.Outgoing) {
 }
 
 // cache shows who would share the answer.
-func (e *explainer) cache() {
+func (e *explainer) cache(sent *policy.Outgoing) {
 	q, route := e.question, e.match.Route
 	c := route.Config.Cache
 	if c == nil {
@@ -75,7 +82,10 @@ func (e *explainer) cache() {
 	default:
 		// A digest, so that two explanations can be compared: the key itself
 		// holds whatever the scope's claims do.
-		parts := []string{route.ID, q.scheme, q.host, e.out.Upstream.Target, string(key)}
+		parts := []string{route.ID, q.scheme, q.authority, string(sent.Path), string(sent.Query), string(key)}
+		for _, h := range sent.Headers {
+			parts = append(parts, h.Name, string(h.Value))
+		}
 		sum := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
 		x.Key = hex.EncodeToString(sum[:8])
 		x.SharedBy = e.sharedBy(c.Scope)
@@ -106,48 +116,21 @@ func (e *explainer) response() {
 	}
 }
 
-// corsOf gives the cross-origin settings of a route, or the default ones.
-func (e *explainer) corsOf(route *policy.Route) *config.CORS {
-	if route != nil && route.Config.CORS != nil {
-		return route.Config.CORS
-	}
-	return e.cfg.CORS
-}
-
 // cors shows which pages may read the answer.
 func (e *explainer) cors() {
 	origin, n := e.question.fields.Field("Origin")
-	c := e.corsOf(e.match.Route)
-	if c == nil {
-		if n > 0 {
-			e.out.CORS = &explainedCORS{Origin: origin}
-		}
+	holds, readable := e.gate.CrossOrigin(e.match.Route, origin)
+	if !holds && n == 0 {
 		return
 	}
-	e.out.CORS = &explainedCORS{Origin: origin, Origins: c.Origins, Credentials: c.Credentials, Readable: n > 0 && originAllowed(c, origin)}
-}
-
-func originAllowed(c *config.CORS, origin string) bool {
-	return c != nil && (slices.Contains(c.Origins, "*") || originNamed(c, origin))
-}
-
-// originNamed tells whether an origin is listed other than by * alone.
-func originNamed(c *config.CORS, origin string) bool {
-	if c == nil {
-		return false
+	e.out.CORS = &explainedCORS{Origin: origin, Readable: n == 1 && readable}
+	c := e.cfg.CORS
+	if e.match.Route != nil && e.match.Route.Config.CORS != nil {
+		c = e.match.Route.Config.CORS
 	}
-	return slices.ContainsFunc(c.Origins, func(o string) bool {
-		prefix, suffix, pattern := strings.Cut(o, "*")
-		if o == "*" || !pattern {
-			return o == origin && o != "*"
-		}
-		label, ok := strings.CutPrefix(origin, prefix)
-		if !ok {
-			return false
-		}
-		label, ok = strings.CutSuffix(label, suffix)
-		return ok && label != "" && !strings.ContainsAny(label, "./:_~")
-	})
+	if c != nil {
+		e.out.CORS.Origins, e.out.CORS.Credentials = c.Origins, c.Credentials
+	}
 }
 
 // preflight tells whether the request is a CORS preflight, which is answered
@@ -164,7 +147,7 @@ func (e *explainer) preflight() bool {
 	if e.policy.Match(&m, wanted, q.host, q.path) == policy.Allowed {
 		route = m.Route
 	}
-	if e.corsOf(route) == nil {
+	if holds, _ := e.gate.CrossOrigin(route, ""); !holds {
 		return false
 	}
 	e.match.Route = route
@@ -180,17 +163,7 @@ func (e *explainer) preflight() bool {
 // that the user's own page made it (CSRF).
 func (e *explainer) sameSite() bool {
 	q := e.question
-	if !e.out.fromCookie || slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, q.method) {
-		return true
-	}
-	if origin, n := q.fields.Field("Origin"); n > 0 {
-		if origin == q.scheme+"://"+q.authority || originNamed(e.corsOf(e.match.Route), origin) {
-			return true
-		}
-		return slices.ContainsFunc(e.match.Route.Config.Issuer, func(name string) bool {
-			return slices.Contains(e.cfg.Issuers[name].AuthorizedParties, origin)
-		})
-	}
-	site, n := q.fields.Field("Sec-Fetch-Site")
-	return n == 1 && (site == "same-origin" || site == "none")
+	origin, _ := q.fields.Field("Origin")
+	site, _ := q.fields.Field("Sec-Fetch-Site")
+	return e.gate.SameSite(e.match.Route, q.method, q.scheme, q.authority, origin, site)
 }

@@ -109,6 +109,8 @@ type (
 		Target    string           `json:"target"`
 		Host      string           `json:"host,omitempty"`
 		Headers   []explainedField `json:"headers,omitempty"` // those that hopgate sets
+		Client    []explainedField `json:"client_headers,omitempty"`
+		Dropped   []string         `json:"dropped_headers,omitempty"` // of the client's
 		Body      int              `json:"body_bytes"`
 		Timeout   string           `json:"timeout"`
 	}
@@ -259,7 +261,13 @@ func (x *explanation) writeAfter(b *strings.Builder, section func(string, ...any
 		for _, h := range u.Headers {
 			fmt.Fprintf(b, "  %s: %s\n", h.Name, printable(h.Value))
 		}
-		fmt.Fprintf(b, "  and what of the client's fields passes, without credentials and identities\n")
+		for _, f := range u.Client {
+			fmt.Fprintf(b, "  %s: %s\n", printable(f.Name), printable(f.Value))
+		}
+		fmt.Fprintf(b, "  and X-Forwarded-For, -Proto and -Host, Via and the request id\n")
+		if len(u.Dropped) > 0 {
+			fmt.Fprintf(b, "  without the client's %s\n", printable(strings.Join(u.Dropped, ", ")))
+		}
 	}
 	if r := x.Response; r != nil {
 		section("response")
