@@ -100,7 +100,7 @@ func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 			x.answerStored(found.Answer, telemetry.CacheStaleError, found.Age, found.TTL, staleStatus(err))
 			return
 		}
-		x.refuse(upstreamReason(err))
+		x.refuse(x.failure(err))
 	case found.Answer != nil && failedStatus(got.Answer.Status()):
 		x.answerStored(found.Answer, telemetry.CacheStaleError, found.Age, found.TTL, strconv.Itoa(got.Answer.Status()))
 	default:

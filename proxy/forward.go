@@ -341,6 +341,9 @@ func (r *relayed) Close() error {
 
 // failure gives the reason of a failed exchange with an upstream.
 func (x *exchange) failure(err error) policy.Reason {
+	if x.ctx.Err() != nil {
+		return policy.ClientGone
+	}
 	if errors.Is(err, upstream.ErrRequestBody) && x.upload.fault != "" {
 		return x.upload.fault
 	}
