@@ -418,7 +418,7 @@ func pssToken(t testing.TB, ps *Signer, claims string, salt int) string {
 	input := b64([]byte(fmt.Sprintf(`{"alg":"PS256","kid":%q}`, ps.KeyID()))) + "." + b64([]byte(claims))
 	digest := sha256.Sum256([]byte(input))
 	var sig []byte
-	for sig == nil || len(sig) == 0 {
+	for len(sig) == 0 {
 		var err error
 		if sig, err = rsa.SignPSS(rand.Reader, ps.key.(*rsa.PrivateKey), crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: salt}); err != nil {
 			t.Fatal(err)

@@ -3,7 +3,7 @@ package token
 // Fault is a reason why no principal could be made of a request's token.
 // Code is a stable word: the policy package's Reason of the same name. The
 // text never holds any part of the token.
-type Fault struct {
+type Fault struct { //nolint:errname // the design and its readers call it a fault
 	Code string
 	text string
 }

@@ -153,13 +153,19 @@ func publicKey(material map[string]any) (crypto.PublicKey, error) {
 	}
 	parsed, err := jwk.ParseKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("its members do not make a key: %.200s", err) // public, so it may be quoted
+		return nil, badMembers(err)
 	}
 	var raw any
 	if err := jwk.Export(parsed, &raw); err != nil {
-		return nil, fmt.Errorf("its members do not make a key: %.200s", err)
+		return nil, badMembers(err)
 	}
 	return raw, nil
+}
+
+// badMembers shortens the library's error, which may quote the key; that is
+// public.
+func badMembers(err error) error {
+	return fmt.Errorf("its members do not make a key: %.200s", err.Error())
 }
 
 // newKey checks a public key. alg may be empty.

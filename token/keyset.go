@@ -178,10 +178,10 @@ func (k *keySet) fly(f *flight) {
 		n = len(set.keys)
 		k.accept(set, started, fresh)
 	}
-	k.land(f, err)
 	if k.o.Observer != nil {
 		k.o.Observer.KeysFetched(k.settings.name, n, err, took)
 	}
+	k.land(f, err)
 }
 
 // accept replaces the keys by those of a good answer, which was asked for at
@@ -252,10 +252,10 @@ func (k *keySet) land(f *flight, err error) {
 	}
 	due, failures := k.due, k.failures
 	k.mu.Unlock()
-	close(f.done)
 	if err != nil && k.life.Err() == nil {
 		k.o.Log.Warn("cannot fetch keys", "issuer", k.settings.name, "error", err.Error(), "failures", failures, "next", due.Sub(k.o.Now()).Round(time.Millisecond).String())
 	}
+	close(f.done)
 }
 
 // interval gives when to fetch next after a good answer: within a tenth less

@@ -34,7 +34,7 @@ type Located struct {
 // The ways in which a request can be of two minds about its token.
 var (
 	errTwoFields  = fmt.Errorf("the field for the token occurs twice: %w", ErrMalformed)
-	errBearer     = fmt.Errorf("Authorization is not Bearer, one space and one token: %w", ErrMalformed)
+	errBearer     = fmt.Errorf("the Authorization field is not Bearer, one space and one token: %w", ErrMalformed)
 	errNotOne     = fmt.Errorf("more than one token, or something else, is where the token should be: %w", ErrMalformed)
 	errTwoCookies = fmt.Errorf("two cookies with different tokens match: %w", ErrMalformed)
 	errCookie     = fmt.Errorf("the cookie with the token is not well-formed: %w", ErrMalformed)
