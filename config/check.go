@@ -37,7 +37,9 @@ func check(cfg *Config, d *decoder) {
 	}
 	ids := make(map[string]Position)
 	for i := range cfg.Routes {
-		c.route(&cfg.Routes[i], ids)
+		if n := cfg.Routes[i].Source.node; n != nil && n.kind == mappingNode && !n.faulty {
+			c.route(&cfg.Routes[i], ids)
+		}
 	}
 	c.unused()
 }

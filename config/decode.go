@@ -80,10 +80,14 @@ func (d *decoder) value(n *node, v reflect.Value, p place) bool {
 		}
 		return false
 	}
+	t := v.Type()
+	if isSection(t) {
+		// Also where it is no mapping: faults found later need a place.
+		d.source(n, v)
+	}
 	if n.faulty {
 		return false
 	}
-	t := v.Type()
 	if n.kind == scalarNode && n.tag == tagNull {
 		d.errs.Addf(d.pos(n), "%s has no value; it should be %s, or be left out", p.label, expected(t, p.field))
 		return false
@@ -353,6 +357,10 @@ func (d *decoder) section(n *node, v reflect.Value, p place) {
 		}
 		d.defaults(v.Field(f.index), p.key(f))
 	}
+}
+
+// source keeps the place of a section that asks for it.
+func (d *decoder) source(n *node, v reflect.Value) {
 	if s := v.FieldByName("Source"); s.IsValid() && s.Type() == sourceType {
 		s.Set(reflect.ValueOf(Source{doc: d.doc, node: n}))
 	}

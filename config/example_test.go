@@ -358,7 +358,7 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 func upToDate(t *testing.T, name string, want []byte) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(name, want, 0o644); err != nil { //nolint:gosec // files of the repository are for everybody to read
+		if err := os.WriteFile(name, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -152,7 +152,7 @@ func readFile(name string) (string, error) {
 	if err != nil {
 		return "", pathless(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // nothing was written
 	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err != nil {
 		return "", pathless(err)

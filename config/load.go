@@ -39,6 +39,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	doc.root = root
 	d := &decoder{doc: doc, errs: errs, env: env}
 	cfg := &Config{}
+	d.source(root, reflect.ValueOf(cfg).Elem())
 	d.section(root, reflect.ValueOf(cfg).Elem(), place{})
 	cfg.complete()
 	check(cfg, d)

@@ -76,7 +76,7 @@ func TestPositionsInScalars(t *testing.T) {
 				if got := r.Pos(line, column).String(); got != pos {
 					t.Errorf("Expr: %q of %q is at %s, want %s", c, r.Text, got, pos)
 				}
-				template := Template{Text: r.Text, at: r.at}
+				template := Template(r)
 				if got := template.Pos(at).String(); got != pos {
 					t.Errorf("Template: %q of %q is at %s, want %s", c, r.Text, got, pos)
 				}

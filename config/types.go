@@ -1,3 +1,7 @@
+// Package config reads the configuration file as plain data: types with their
+// defaults, strict decoding in which every fault has its place, ${NAME} and
+// {file: path}, and from the same struct tags the JSON Schema, the reference
+// and the effective configuration.
 package config
 
 import (
@@ -50,8 +54,19 @@ type Server struct {
 
 // TLS is a certificate and its private key, re-read when the files change.
 type TLS struct {
-	CertFile string `yaml:"cert_file" file:"read" required:"true" doc:"PEM file with the certificate chain."`
-	KeyFile  string `yaml:"key_file" file:"read" required:"true" doc:"PEM file with the private key."`
+	CertFile     string    `yaml:"cert_file" required:"true" doc:"PEM file with the certificate chain."`
+	KeyFile      string    `yaml:"key_file" required:"true" doc:"PEM file with the private key."`
+	Certificates []KeyPair `yaml:"certificates" one:"true" doc:"Further certificates; the name that a client asks for (SNI) chooses, and cert_file's is used where none fits."`
+	ClientCAFile string    `yaml:"client_ca_file" doc:"PEM file with the certificate authorities whose client certificates are accepted. Without it clients are asked for none."`
+	ClientAuth   string    `yaml:"client_auth" default:"optional" enum:"optional,require" doc:"Whether a client may do without a certificate, where client_ca_file is set. Rules see it as client.certificate."`
+
+	Source Source `yaml:"-"`
+}
+
+// KeyPair is one more certificate and its private key.
+type KeyPair struct {
+	CertFile string `yaml:"cert_file" required:"true" doc:"PEM file with the certificate chain."`
+	KeyFile  string `yaml:"key_file" required:"true" doc:"PEM file with the private key."`
 
 	Source Source `yaml:"-"`
 }

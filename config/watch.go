@@ -128,7 +128,7 @@ func look(name string, before signature) signature {
 		now.hash = sha256.Sum256([]byte(err.Error()))
 		return now
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // nothing was written
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		now.info = nil
