@@ -28,6 +28,17 @@ func (c *checker) server() {
 			c.warn(top.below("server", "trusted_proxies", i).pos(), "trusted_proxies has every address there is, so that any client can claim to be any other; list the ranges of the proxies alone")
 		}
 	}
+	for i, p := range s.ProxyProtocol {
+		if p.IsValid() && p.Bits() == 0 {
+			c.warn(top.below("server", "proxy_protocol", i).pos(), "proxy_protocol has every address there is, so that any client can claim to be any other; list the ranges of the load balancers alone")
+		}
+	}
+	if s.TLS != nil && s.TLS.ClientAuth == "require" && s.TLS.ClientCAFile == "" {
+		c.fault(at{source: s.TLS.Source}.below("client_auth").pos(), "client_auth is require, and client_ca_file is missing; it should have the authorities whose client certificates are accepted")
+	}
+	if s.TLS != nil && s.H2C {
+		c.warn(top.below("server", "h2c").pos(), "h2c has no effect with tls, which offers HTTP/2 by itself")
+	}
 	if s.MaxTargetBytes > s.MaxHeaderBytes {
 		c.fault(top.below("server", "max_target_bytes").pos(), "max_target_bytes is %s, more than max_header_bytes (%s), of which it is a part", s.MaxTargetBytes, s.MaxHeaderBytes)
 	}

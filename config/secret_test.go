@@ -71,7 +71,7 @@ log: {level: info, access: "${SHORT}"}
 routes: [{id: r, match: {path: /}, allow: x, upstream: u}]
 `), env("HOST", "internal.example", "QUOTED", `a"b"c`, "SHORT", "off"))
 	before := len(faults(errs))
-	_, parse := url.Parse("http://internal.example/" + "%zz")
+	parse := errors.New(`parse "http://internal.example/%zz": invalid URL escape "%zz"`)
 	errs.Addf(Position{}, "host is %q", "internal.example")
 	errs.Addf(Position{}, "url is %s: %v", "http://internal.example/v1", parse)
 	errs.Addf(Position{}, "hosts are %q", []string{"x", "internal.example"})

@@ -37,27 +37,30 @@ type Config struct {
 
 // Server is the data-plane listener.
 type Server struct {
-	Listen          string         `yaml:"listen" file:"socket" default:":8080" doc:"Address to listen on: host:port for TCP, unix:/path for a unix socket."`
-	TLS             *TLS           `yaml:"tls" doc:"Serve HTTPS with this certificate. Without it hopgate speaks clear HTTP."`
-	TrustedProxies  []netip.Prefix `yaml:"trusted_proxies" doc:"Address ranges of the proxies in front whose X-Forwarded-For, -Proto and Forwarded fields are believed. From any other peer these fields are dropped."`
-	MaxHeaderBytes  Size           `yaml:"max_header_bytes" min:"1KiB" max:"16MiB" default:"32KiB" doc:"Largest request head; a larger one is answered 431."`
-	MaxTargetBytes  Size           `yaml:"max_target_bytes" min:"128" max:"1MiB" default:"8KiB" doc:"Longest request target (path and query); a longer one is answered 414."`
-	MaxBodyBytes    Size           `yaml:"max_body_bytes" min:"1" default:"1MiB" doc:"Largest request body; a larger one is answered 413. A route can set its own."`
-	MaxConnections  int            `yaml:"max_connections" min:"1" default:"10000" doc:"Open client connections at once; further ones are refused."`
-	ReadTimeout     time.Duration  `yaml:"read_timeout" min:"1ms" default:"10s" doc:"Longest time a client may take to send one request."`
-	WriteTimeout    time.Duration  `yaml:"write_timeout" min:"1ms" default:"30s" doc:"Longest time a client may take to read one answer."`
-	IdleTimeout     time.Duration  `yaml:"idle_timeout" min:"1ms" default:"75s" doc:"How long a kept-alive connection may stay silent between requests."`
-	Drain           time.Duration  `yaml:"drain" default:"25s" doc:"After SIGTERM, how long open requests may still take to finish."`
-	DrainDelay      time.Duration  `yaml:"drain_delay" default:"0s" doc:"After SIGTERM, how long hopgate goes on accepting while readyz already fails, so that load balancers notice first."`
-	RequestIDHeader string         `yaml:"request_id_header" default:"X-Request-Id" doc:"Field that carries the request id: taken from a trusted proxy, else made, sent upstream and answered."`
+	Listen                   string         `yaml:"listen" file:"socket" default:":8080" doc:"Address to listen on: host:port for TCP, unix:/path for a unix socket."`
+	TLS                      *TLS           `yaml:"tls" doc:"Serve HTTPS with this certificate. Without it hopgate speaks clear HTTP."`
+	TrustedProxies           []netip.Prefix `yaml:"trusted_proxies" doc:"Address ranges of the proxies in front whose X-Forwarded-For, -Proto and Forwarded fields are believed. From any other peer these fields are dropped."`
+	MaxHeaderBytes           Size           `yaml:"max_header_bytes" min:"1KiB" max:"16MiB" default:"32KiB" doc:"Largest request head; a larger one is answered 431."`
+	MaxTargetBytes           Size           `yaml:"max_target_bytes" min:"128" max:"1MiB" default:"8KiB" doc:"Longest request target (path and query); a longer one is answered 414."`
+	MaxBodyBytes             Size           `yaml:"max_body_bytes" min:"1" default:"1MiB" doc:"Largest request body; a larger one is answered 413. A route can set its own."`
+	MaxConnections           int            `yaml:"max_connections" min:"1" default:"10000" doc:"Open client connections at once; further ones are refused."`
+	MaxConnectionsPerAddress int            `yaml:"max_connections_per_address" min:"0" default:"0" doc:"Open client connections at once from one address (an IPv6 /64 counts as one); further ones are refused. 0 means no limit; set none where clients come through a load balancer that sends no PROXY protocol."`
+	ProxyProtocol            []netip.Prefix `yaml:"proxy_protocol" one:"true" doc:"Address ranges of load balancers whose connections begin with a PROXY protocol header (version 1 or 2), which tells the client's address. A connection from there without one is refused."`
+	H2C                      bool           `yaml:"h2c" default:"false" doc:"Serve HTTP/2 on clear connections too, to clients that begin with it (prior knowledge). With tls HTTP/2 is always offered."`
+	ReadTimeout              time.Duration  `yaml:"read_timeout" min:"1ms" default:"10s" doc:"Longest time a client may take to send one request."`
+	WriteTimeout             time.Duration  `yaml:"write_timeout" min:"1ms" default:"30s" doc:"Longest time a client may take to read one answer."`
+	IdleTimeout              time.Duration  `yaml:"idle_timeout" min:"1ms" default:"75s" doc:"How long a kept-alive connection may stay silent between requests."`
+	Drain                    time.Duration  `yaml:"drain" default:"25s" doc:"After SIGTERM, how long open requests may still take to finish."`
+	DrainDelay               time.Duration  `yaml:"drain_delay" default:"0s" doc:"After SIGTERM, how long hopgate goes on accepting while readyz already fails, so that load balancers notice first."`
+	RequestIDHeader          string         `yaml:"request_id_header" default:"X-Request-Id" doc:"Field that carries the request id: taken from a trusted proxy, else made, sent upstream and answered."`
 }
 
 // TLS is a certificate and its private key, re-read when the files change.
 type TLS struct {
-	CertFile     string    `yaml:"cert_file" required:"true" doc:"PEM file with the certificate chain."`
-	KeyFile      string    `yaml:"key_file" required:"true" doc:"PEM file with the private key."`
+	CertFile     string    `yaml:"cert_file" file:"read" required:"true" doc:"PEM file with the certificate chain."`
+	KeyFile      string    `yaml:"key_file" file:"read" required:"true" doc:"PEM file with the private key."`
 	Certificates []KeyPair `yaml:"certificates" one:"true" doc:"Further certificates; the name that a client asks for (SNI) chooses, and cert_file's is used where none fits."`
-	ClientCAFile string    `yaml:"client_ca_file" doc:"PEM file with the certificate authorities whose client certificates are accepted. Without it clients are asked for none."`
+	ClientCAFile string    `yaml:"client_ca_file" file:"read" doc:"PEM file with the certificate authorities whose client certificates are accepted. Without it clients are asked for none."`
 	ClientAuth   string    `yaml:"client_auth" default:"optional" enum:"optional,require" doc:"Whether a client may do without a certificate, where client_ca_file is set. Rules see it as client.certificate."`
 
 	Source Source `yaml:"-"`
@@ -65,8 +68,8 @@ type TLS struct {
 
 // KeyPair is one more certificate and its private key.
 type KeyPair struct {
-	CertFile string `yaml:"cert_file" required:"true" doc:"PEM file with the certificate chain."`
-	KeyFile  string `yaml:"key_file" required:"true" doc:"PEM file with the private key."`
+	CertFile string `yaml:"cert_file" file:"read" required:"true" doc:"PEM file with the certificate chain."`
+	KeyFile  string `yaml:"key_file" file:"read" required:"true" doc:"PEM file with the private key."`
 
 	Source Source `yaml:"-"`
 }
