@@ -62,9 +62,8 @@ func parseSeconds[T text](argument T) seconds {
 
 // parse reads a list of directives.
 func parse[T text](d *directives, list T) {
-	for len(list) > 0 {
-		var member T
-		member, list = nextMember(list)
+	all := members[T]{rest: list}
+	for member, ok := all.next(); ok; member, ok = all.next() {
 		name, argument := member, member[len(member):]
 		hasArgument := false
 		for i := range len(member) {
@@ -146,12 +145,8 @@ func fieldNames[T text](argument T) []string {
 		return nil
 	}
 	var names []string
-	for list := unquote(argument); len(list) > 0; {
-		var member T
-		member, list = nextMember(list)
-		if len(member) == 0 {
-			continue
-		}
+	all := members[T]{rest: unquote(argument)}
+	for member, ok := all.next(); ok; member, ok = all.next() {
 		if !isToken(member) {
 			return nil
 		}

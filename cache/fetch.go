@@ -296,25 +296,16 @@ func (c *Cache) fly(f *flight, do Exchange) {
 
 // keep stores what the flight brought, if that may be.
 func (c *Cache) keep(f *flight, answer *Answer, now instant, took time.Duration) {
-	at := c.clock.now()
 	if f.q.method() == "HEAD" {
 		c.updateByHead(f, answer, now, took)
 		return
 	}
-	e := f.q.classify(answer, now, at, took)
+	e := c.entryOf(f, &f.q, answer, now, took)
 	if failed(answer.status) && c.holdOff(f, now) {
 		e = nil // what is stored stays good
 	}
-	if e != nil {
-		cells, ok := c.purges.upstreamCells(answer)
-		if !ok {
-			e = nil
-		} else {
-			e.order, e.born, e.cells = f.order, f.born, slices.Concat(f.reach, cells)
-		}
-	}
 	if e == nil {
-		f.res.Age = initialAge(answer, at, took)
+		f.res.Age = initialAge(answer, c.clock.now(), took)
 		switch {
 		case failed(answer.status):
 		case f.q.Rule.obeys() && requestDirectives(f.q.Fields).noStore:
@@ -339,6 +330,21 @@ func (c *Cache) keep(f *flight, answer *Answer, now instant, took time.Duration)
 	}
 }
 
+// entryOf makes an entry of what the flight brought, or nil where it must not
+// be given to others.
+func (c *Cache) entryOf(f *flight, q *Query, answer *Answer, now instant, took time.Duration) *entry {
+	e := q.classify(answer, now, c.clock.now(), took)
+	if e == nil {
+		return nil
+	}
+	cells, ok := c.purges.upstreamCells(answer)
+	if !ok {
+		return nil
+	}
+	e.order, e.born, e.cells = f.order, f.born, slices.Concat(f.reach, cells)
+	return e
+}
+
 // updateByHead does to a stored answer what an answer to HEAD says of it
 // (RFC 9111 section 4.3.5): its fields are updated, or it is dropped if it is
 // no longer what a GET would bring.
@@ -357,12 +363,11 @@ func (c *Cache) updateByHead(f *flight, head *Answer, now instant, took time.Dur
 	}
 	get := f.q
 	get.Method = ""
-	e := get.classify(old.answer.updated(head), now, c.clock.now(), took)
+	e := c.entryOf(f, &get, old.answer.updated(head), now, took)
 	if e == nil {
 		c.store.drop(f.hash, f.q.Key, f.q.Fields, f.order)
 		return
 	}
-	e.order, e.born, e.cells = f.order, f.born, old.cells
 	c.store.put(f.hash, f.q.Key, e, f.q.Fields)
 }
 

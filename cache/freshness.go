@@ -63,7 +63,7 @@ func initialAge(a *Answer, at time.Time, took time.Duration) time.Duration {
 	apparent := max(at.Sub(dateOf(a, at)), 0)
 	corrected := took
 	if value, n := a.Field("age"); n > 0 {
-		first, _ := nextMember(value)
+		first, _ := (&members[[]byte]{rest: value}).next()
 		if s, ok := parseDigits(first); ok {
 			corrected += time.Duration(min(s, maxSeconds)) * time.Second
 		}

@@ -8,22 +8,49 @@ import (
 // text is what field values come as: lent bytes, or strings.
 type text interface{ ~string | ~[]byte }
 
-// nextMember takes the first member from a comma-separated list (RFC 9110
-// section 5.6.1), without the white space around it. A comma between double
-// quotes separates nothing; an opening quote that nothing closes is an
-// ordinary character, so that it hides nothing after it.
-func nextMember[T text](list T) (member, rest T) {
-	for i := 0; i < len(list); i++ {
-		switch list[i] {
+// members walks through a comma-separated list (RFC 9110 section 5.6.1). A
+// comma between double quotes separates nothing; an opening quote that
+// nothing closes is an ordinary character, so that it hides nothing after it.
+type members[T text] struct {
+	rest T
+	// hopeless tells that a quote was found that nothing closes. Then none
+	// after it is closed either, and looking again for each would take a
+	// time that grows with the square of the length.
+	hopeless bool
+}
+
+// next takes the next member that is not empty, without the white space
+// around it.
+func (m *members[T]) next() (member T, ok bool) {
+	for len(m.rest) > 0 {
+		end := m.end()
+		member = trim(m.rest[:end])
+		m.rest = m.rest[min(end+1, len(m.rest)):]
+		if len(member) > 0 {
+			return member, true
+		}
+	}
+	return member, false
+}
+
+// end is where the first member ends.
+func (m *members[T]) end() int {
+	for i := 0; i < len(m.rest); i++ {
+		switch m.rest[i] {
 		case ',':
-			return trim(list[:i]), list[i+1:]
+			return i
 		case '"':
-			if end := closingQuote(list, i); end > 0 {
+			if m.hopeless {
+				continue
+			}
+			if end := closingQuote(m.rest, i); end > 0 {
 				i = end
+			} else {
+				m.hopeless = true
 			}
 		}
 	}
-	return trim(list), list[len(list):]
+	return len(m.rest)
 }
 
 // closingQuote returns the position of the quote that closes the one at

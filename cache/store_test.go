@@ -172,11 +172,11 @@ func TestMemoryIsBounded(t *testing.T) {
 		maxBytes int64
 		sizes    []int // of bodies, one phase after the other
 	}{
-		{"small answers", 32 << 20, []int{100}},
-		{"middling answers", 32 << 20, []int{5_000}},
-		{"large answers", 32 << 20, []int{200_000}},
-		{"first small ones, then large ones", 32 << 20, []int{50, 100_000}},
-		{"first large ones, then small ones", 32 << 20, []int{100_000, 50}},
+		{"small answers", 16 << 20, []int{100}},
+		{"middling answers", 16 << 20, []int{5_000}},
+		{"large answers", 16 << 20, []int{200_000}},
+		{"first small ones, then large ones", 16 << 20, []int{50, 100_000}},
+		{"first large ones, then small ones", 16 << 20, []int{100_000, 50}},
 		{"a small cache", 2 << 20, []int{1_000}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

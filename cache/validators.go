@@ -98,10 +98,11 @@ func (a *Answer) freshened(by *Answer) *Answer {
 	return a.updated(by)
 }
 
-// updated returns the answer with each field that by has replaced.
+// updated returns the answer with each field that by has replaced. Date is
+// replaced in any case: where by has none, it is from now.
 func (a *Answer) updated(by *Answer) *Answer {
 	var b headBuilder
-	var names [][]byte
+	names := [][]byte{[]byte("date")}
 	for i := range by.count {
 		name, _ := by.FieldAt(i)
 		names = append(names, name)

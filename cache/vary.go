@@ -30,12 +30,8 @@ func parseVary(a *Answer, public bool) variance {
 		if !equalFold(name, "vary") {
 			continue
 		}
-		for len(list) > 0 {
-			var member []byte
-			member, list = nextMember(list)
-			if len(member) == 0 {
-				continue
-			}
+		all := members[[]byte]{rest: list}
+		for member, ok := all.next(); ok; member, ok = all.next() {
 			if !isToken(member) || string(member) == "*" {
 				return variance{any: true}
 			}
