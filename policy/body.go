@@ -21,7 +21,7 @@ var (
 
 // readBody reads the body where the route's rules may use it. A request
 // without one has no request.body.
-func (e *evaluation) readBody() error {
+func (e *evaluation) readBody() *Error {
 	if !e.route.NeedsBody() || len(e.in.Body) == 0 {
 		return nil
 	}

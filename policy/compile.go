@@ -22,7 +22,6 @@ type compiler struct {
 
 	texts  map[string]*expression
 	named  map[string]*expression
-	ids    map[string]*config.Route
 	warned map[string]bool
 }
 
@@ -30,7 +29,7 @@ func newCompiler(cfg *config.Config, errs *config.Errors) *compiler {
 	return &compiler{
 		cfg: cfg, errs: errs, policy: &Policy{},
 		texts: map[string]*expression{}, named: map[string]*expression{},
-		ids: map[string]*config.Route{}, warned: map[string]bool{},
+		warned: map[string]bool{},
 	}
 }
 
@@ -69,9 +68,6 @@ func (c *compiler) warn(pos config.Position, format string, args ...any) {
 func (c *compiler) rules() {
 	for _, name := range sortedKeys(c.cfg.Rules) {
 		e := c.cfg.Rules[name]
-		if !isIdentifier(name) || slices.Contains(reserved, name) {
-			c.errs.Addf(c.cfg.Source.Pos("rules", name), "rule %q can't be named in an expression; use letters, digits and _, such as in_org", name)
-		}
 		x := c.parse(e.Text, exprPlace(e))
 		c.named[name] = x
 		c.truth(x, e)
@@ -197,19 +193,11 @@ func (c *compiler) route(cfg *config.Route) {
 		report: cfg.Mode == "report",
 	}
 	c.policy.routes = append(c.policy.routes, r)
-	if other := c.ids[cfg.ID]; other != nil {
-		c.errs.Addf(cfg.Source.Pos("id"), "route %s is there already, at %s; ids tell routes apart in logs, metrics and tests", cfg.ID, other.Source.Pos("id"))
-	} else {
-		c.ids[cfg.ID] = cfg
-	}
 	if p, fault := parsePattern(cfg.Match.Path); fault != "" {
 		c.errs.Addf(cfg.Match.Source.Pos("path"), "%s", fault)
 	} else {
 		r.pattern = p
 		c.place(r)
-	}
-	if !cfg.Anonymous && len(cfg.Allow) == 0 {
-		c.errs.Addf(cfg.Source.Pos(), "route %s has no allow rule, so nobody could call it; write allow: with a rule, or allow: \"true\" for everybody who is signed in", cfg.ID)
 	}
 	b := c.builder(r)
 	b.list("deny", cfg.Deny, &r.deny)
@@ -226,25 +214,8 @@ func (c *compiler) place(r *Route) {
 	if len(patterns) == 0 {
 		patterns = []string{""}
 	}
-	for i, host := range patterns {
-		if len(m.Hosts) > 0 {
-			if fault := hostFault(host); fault != "" {
-				c.errs.Addf(m.Source.Pos("hosts", i), "no request has the host %q: %s", host, fault)
-				continue
-			}
-			if slices.Contains(m.Hosts[:i], host) {
-				c.errs.Addf(m.Source.Pos("hosts", i), "host %s is listed twice", host)
-				continue
-			}
-		}
-		for j, method := range m.Methods {
-			if i == 0 {
-				if fault := methodFault(method); fault != "" {
-					c.errs.Addf(m.Source.Pos("methods", j), "%s", fault)
-				} else if slices.Contains(m.Methods[:j], method) {
-					c.errs.Addf(m.Source.Pos("methods", j), "method %s is listed twice", method)
-				}
-			}
+	for _, host := range patterns {
+		for _, method := range m.Methods {
 			other := c.policy.hosts.tree(host).insert(r.pattern, method, r)
 			if other != nil && other != r {
 				c.errs.Addf(m.Source.Pos("path"), "routes %s and %s (at %s) match the same requests: %s %s%s; give them different methods, hosts or paths",
@@ -253,27 +224,4 @@ func (c *compiler) place(r *Route) {
 			}
 		}
 	}
-	if len(m.Methods) == 0 {
-		c.errs.Addf(m.Source.Pos("methods"), "route %s has no method, so no request reaches it; leave methods out for GET", r.ID)
-	}
-}
-
-// methodFault tells why no request has a method, or "".
-func methodFault(method string) string {
-	for i := range len(method) {
-		if c := method[i]; class[c]&unreserved == 0 && !strings.ContainsRune("!#$%&'*+^`|", rune(c)) {
-			return fmt.Sprintf("%q is no method", method)
-		}
-	}
-	switch upper := strings.ToUpper(method); {
-	case method == "":
-		return "a method is empty"
-	case len(method) > 32:
-		return fmt.Sprintf("%q is longer than any method that is let through", method)
-	case method == "CONNECT" || method == "TRACE":
-		return method + " has no meaning for a gateway and is refused before routes are looked for"
-	case method != upper:
-		return fmt.Sprintf("methods are written in capitals: %s", upper)
-	}
-	return ""
 }

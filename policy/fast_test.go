@@ -229,7 +229,7 @@ func heldTogether(t *testing.T, g grammar) {
 
 // TestFastIsCEL holds the fast functions to CEL's meaning.
 func TestFastIsCEL(t *testing.T) {
-	n := uint64(3000)
+	n := uint64(1000)
 	if testing.Short() {
 		n = 300
 	}

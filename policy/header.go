@@ -14,7 +14,7 @@ func (e *evaluation) field(name string) (string, int) {
 }
 
 // readFields checks that no field that the route reads is there twice.
-func (e *evaluation) readFields() error {
+func (e *evaluation) readFields() *Error {
 	for _, name := range e.route.headers {
 		if _, n := e.field(name); n > 1 {
 			return errRepeated

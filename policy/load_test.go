@@ -46,7 +46,8 @@ func load(t testing.TB, text string) *Policy {
 // the file's name.
 func faults(t testing.TB, text string) string {
 	t.Helper()
-	cfg, errs := parseConfig(t, text)
+	cfg, _ := parseConfig(t, text)
+	errs := &config.Errors{}
 	Compile(cfg, errs)
 	err := errs.Err()
 	if err == nil {
@@ -66,6 +67,10 @@ func faults(t testing.TB, text string) string {
 func warnings(t testing.TB, text string) string {
 	t.Helper()
 	cfg, errs := parseConfig(t, text)
+	if err := errs.Err(); err != nil {
+		t.Fatal(err)
+	}
+	errs = &config.Errors{}
 	Compile(cfg, errs)
 	if err := errs.Err(); err != nil {
 		t.Fatal(err)

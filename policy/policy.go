@@ -185,7 +185,7 @@ func (r *Route) Decide(m *Match, in *Request, who *token.Principal) Decision {
 
 func (r *Route) decide(e *evaluation) (Reason, string) {
 	if err := e.read(); err != nil {
-		return ReasonOf(err), ""
+		return err.Reason, ""
 	}
 	for i := range r.deny {
 		switch v, err := r.deny[i].eval(e); {
@@ -214,7 +214,7 @@ func (r *Route) decide(e *evaluation) (Reason, string) {
 }
 
 // read reads what the route's expressions read of the request.
-func (e *evaluation) read() error {
+func (e *evaluation) read() *Error {
 	if err := e.readQuery(); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -40,16 +41,14 @@ func nextPair(query string) (p pair, left string) {
 // is encoded it is s itself. ok is false where it is not well-formed, not
 // UTF-8, or has a control character.
 func decodedQuery(s string) (string, bool) {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+	if !encoded(s) {
 		return s, true
 	}
 	b, ok := appendDecoded(make([]byte, 0, len(s)), s, true)
 	return string(b), ok && validText(b)
 }
 
-func validText(b []byte) bool {
-	return utf8.Valid(b) && !slices.ContainsFunc(b, func(c byte) bool { return c == 0 })
-}
+func validText(b []byte) bool { return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 }
 
 // nameBuffer is room for a decoded name on the stack.
 type nameBuffer [64]byte
@@ -62,7 +61,7 @@ func decodeName(buf *nameBuffer, name string) ([]byte, bool) {
 }
 
 // readQuery reads the parameters that the route reads.
-func (e *evaluation) readQuery() error {
+func (e *evaluation) readQuery() *Error {
 	r := e.route
 	if !r.readsQuery {
 		return nil
@@ -79,29 +78,41 @@ func (e *evaluation) readQuery() error {
 	for left := e.in.RawQuery; left != ""; {
 		var p pair
 		p, left = nextPair(left)
-		var buf nameBuffer
-		name, ok := decodeName(&buf, p.name)
-		if !ok {
-			return errQuery
+		var err *Error
+		if encoded(p.name) {
+			var buf nameBuffer
+			name, ok := decodeName(&buf, p.name)
+			if !ok {
+				return errQuery
+			}
+			err = take(e, name, p.value)
+		} else {
+			err = take(e, p.name, p.value)
 		}
-		for i, wanted := range r.query {
-			if !alike(name, wanted) {
-				continue
-			}
-			if e.params[i].found {
-				return errDuplicated
-			}
-			if string(name) != wanted {
-				return errQuery
-			}
-			if !decodable(p.value) {
-				return errQuery
-			}
-			e.params[i] = parameter{raw: p.value, found: true}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
+
+// take keeps the value of a parameter that the route reads.
+func take[T string | []byte](e *evaluation, name T, value string) *Error {
+	for i, wanted := range e.route.query {
+		switch {
+		case !alike(name, wanted):
+			continue
+		case e.params[i].found:
+			return errDuplicated
+		case string(name) != wanted || !decodable(value):
+			return errQuery
+		}
+		e.params[i] = parameter{raw: value, found: true}
+	}
+	return nil
+}
+
+func encoded(s string) bool { return strings.IndexByte(s, '%') >= 0 || strings.IndexByte(s, '+') >= 0 }
 
 // decodable tells whether decodedQuery will succeed, without allocating
 // where nothing is encoded.
@@ -111,20 +122,12 @@ func decodable(s string) bool {
 }
 
 // alike tells whether some server takes name for wanted: without regard to
-// case, what follows a [, and to _ and . and space.
+// case, spaces before it and what follows a [, and to _ and . and space.
 func alike[T string | []byte](name T, wanted string) bool {
-	if strings.IndexByte(wanted, '[') < 0 {
-		for len(name) > 0 && name[0] == ' ' {
-			name = name[1:]
-		}
-		for i := range len(name) {
-			if name[i] == '[' {
-				name = name[:i]
-				break
-			}
-		}
+	for len(name) > 0 && name[0] == ' ' {
+		name = name[1:]
 	}
-	if len(name) != len(wanted) {
+	if len(name) < len(wanted) {
 		return false
 	}
 	for i := range len(wanted) {
@@ -132,7 +135,7 @@ func alike[T string | []byte](name T, wanted string) bool {
 			return false
 		}
 	}
-	return true
+	return len(name) == len(wanted) || name[len(wanted)] == '[' && strings.IndexByte(wanted, '[') < 0
 }
 
 func looseByte(c byte) byte {
@@ -147,7 +150,7 @@ func looseByte(c byte) byte {
 
 // readWholeQuery reads all parameters, for rules that may read any. None may
 // be there twice.
-func (e *evaluation) readWholeQuery() error {
+func (e *evaluation) readWholeQuery() *Error {
 	all := map[string]string{}
 	seen := map[string]bool{}
 	for left := e.in.RawQuery; left != ""; {

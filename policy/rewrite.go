@@ -249,16 +249,10 @@ func (b *builder) templates() {
 		}
 	}
 	for _, name := range sortedKeys(q.Query) {
-		if name == "" {
-			b.errs.Addf(q.Source.Pos("query", name), "a query parameter has no name")
-		}
 		value, _ := b.template(q.Query[name])
 		rw.query = append(rw.query, setting{name, appendSegment(nil, name), value})
 	}
 	for _, name := range sortedKeys(q.Headers) {
-		if fault := b.headerFault(name); fault != "" {
-			b.errs.Addf(q.Source.Pos("headers", name), "%s", fault)
-		}
 		value, spans := b.template(q.Headers[name])
 		for i, s := range spans {
 			text := s.text
@@ -305,35 +299,4 @@ func (b *builder) checkPath(t config.Template, spans []span) {
 			b.errs.Addf(t.Pos(0), "segment %d of the path for the upstream can't be sent: %s", i+1, fault)
 		}
 	}
-}
-
-// ownFields are fields that hopgate writes itself, so that no template can.
-var ownFields = []string{
-	"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-}
-
-// headerFault tells why a template can't set a field, or "".
-func (b *builder) headerFault(name string) string {
-	if name == "" || strings.ContainsFunc(name, func(c rune) bool {
-		return c > 0x7f || class[byte(c)]&unreserved == 0 && !strings.ContainsRune("!#$%&'*+^`|", c)
-	}) {
-		return "a field name should be letters, digits and -, such as X-User-Id"
-	}
-	if slices.Contains(ownFields, looseField(name)) {
-		return "field " + name + " belongs to the connection or the message, and is written by hopgate itself"
-	}
-	if up, ok := b.cfg.Upstreams[b.r.Config.Upstream]; ok && up.Secret != nil && looseField(up.Secret.Header) == looseField(name) {
-		return "field " + name + " carries the upstream's secret; it can't be set a second time"
-	}
-	for other := range b.r.Config.Request.Headers {
-		if other < name && looseField(other) == looseField(name) {
-			return "field " + name + " is set twice: servers take " + other + " for the same"
-		}
-	}
-	return ""
-}
-
-// looseField is equal for field names that servers take for the same.
-func looseField(name string) string {
-	return strings.ReplaceAll(strings.ToLower(name), "_", "-")
 }

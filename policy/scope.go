@@ -42,11 +42,6 @@ func (b *builder) scope() {
 		s.kind = scopeOrg
 	case word == "session":
 		s.kind = scopeSession
-	default:
-		b.errs.Addf(cache.Source.Pos("scope"), "scope is %q; it should be public, user, org, session, or a list such as [claims.tenant]", word)
-	}
-	if b.r.Config.Anonymous && s.kind != scopePublic && s.kind != 0 {
-		b.errs.Addf(cache.Source.Pos("scope"), "nobody is signed in on an anonymous route, so that scope %s stores nothing; write scope: public", cache.Scope)
 	}
 	b.shared()
 }

@@ -1,0 +1,6 @@
+//go:build race
+
+package policy
+
+// raceDetector tells that the race detector is on, which allocates itself.
+const raceDetector = true
