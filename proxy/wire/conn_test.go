@@ -242,7 +242,9 @@ func TestTimeouts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client, server := net.Pipe()
 				conn := NewConn(server, limits)
+				sent := make(chan struct{})
 				go func() {
+					defer close(sent)
 					for i := range len(c.raw) {
 						if _, err := client.Write([]byte{c.raw[i]}); err != nil {
 							return
@@ -263,6 +265,7 @@ func TestTimeouts(t *testing.T) {
 				}
 				_ = client.Close()
 				_ = conn.Close()
+				<-sent
 			})
 		})
 	}
