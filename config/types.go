@@ -130,9 +130,10 @@ type Issuer struct {
 
 // TokenPlace is one place of a request; exactly one field is set.
 type TokenPlace struct {
-	Header string `yaml:"header" doc:"Request field. Authorization must have the Bearer scheme; any other field holds the bare token."`
-	Cookie string `yaml:"cookie" doc:"Cookie name; a * at the end matches suffixed names (__session_*)."`
-	Query  string `yaml:"query" doc:"Query parameter; it is removed before forwarding. Query strings end in logs and histories: prefer a header."`
+	Header            string `yaml:"header" doc:"Request field. Authorization must have the Bearer scheme; any other field holds the bare token."`
+	Cookie            string `yaml:"cookie" doc:"Cookie name; a * at the end matches suffixed names (__session_*)."`
+	Query             string `yaml:"query" doc:"Query parameter; it is removed before forwarding. Query strings end in logs and histories: prefer a header."`
+	WebSocketProtocol string `yaml:"websocket_protocol" doc:"Subprotocol before the token in Sec-WebSocket-Protocol, for browsers, which cannot set other fields on a WebSocket: new WebSocket(url, [NAME, token, ...]). Both are removed before forwarding."`
 
 	Source Source `yaml:"-"`
 }
@@ -220,11 +221,12 @@ type Route struct {
 	Mode      string   `yaml:"mode" default:"enforce" enum:"enforce,report" doc:"report logs and counts what the allow and deny rules decide but lets the request through. The token is verified all the same."`
 	Upstream  string   `yaml:"upstream" required:"true" doc:"Name of the upstream that answers."`
 
-	Request  Request     `yaml:"request" doc:"What is changed on the way to the upstream."`
-	Response Response    `yaml:"response" doc:"What is changed on the way back."`
-	Cache    *RouteCache `yaml:"cache" doc:"Keep answers of this route for a short time. Without it nothing is cached."`
-	Limit    *Limit      `yaml:"limit" doc:"How often this route may be called."`
-	CORS     *CORS       `yaml:"cors" doc:"Cross-origin access for this route, instead of the default."`
+	Request   Request     `yaml:"request" doc:"What is changed on the way to the upstream."`
+	Response  Response    `yaml:"response" doc:"What is changed on the way back."`
+	Cache     *RouteCache `yaml:"cache" doc:"Keep answers of this route for a short time. Without it nothing is cached."`
+	Limit     *Limit      `yaml:"limit" doc:"How often this route may be called."`
+	CORS      *CORS       `yaml:"cors" doc:"Cross-origin access for this route, instead of the default."`
+	WebSocket *WebSocket  `yaml:"websocket" doc:"Let WebSocket handshakes (RFC 6455) through, authorized as any request. Without it an Upgrade field is not forwarded."`
 
 	MaxBodyBytes Size          `yaml:"max_body_bytes" default:"0" doc:"Largest request body for this route; 0 means the server's."`
 	Timeout      time.Duration `yaml:"timeout" default:"0s" doc:"Longest time for the exchange with the upstream for this route; 0 means the upstream's."`
@@ -272,6 +274,15 @@ type RouteCache struct {
 	StaleWhileRevalidate time.Duration `yaml:"stale_while_revalidate" default:"0s" doc:"How long after that a stale answer is still given at once while a new one is fetched (RFC 5861)."`
 	StaleIfError         time.Duration `yaml:"stale_if_error" default:"0s" doc:"How long after ttl a stale answer is given where the upstream fails (RFC 5861)."`
 	Scope                Scope         `yaml:"scope" doc:"Who shares an answer: public, user, org, session, or a list of claims such as [claims.tenant]. Default: user, or public where the route is anonymous."`
+
+	Source Source `yaml:"-"`
+}
+
+// WebSocket bounds the WebSockets of one route.
+type WebSocket struct {
+	MaxConnections int           `yaml:"max_connections" min:"1" default:"10000" doc:"Open WebSockets of this route at once; a further handshake is answered 503."`
+	IdleTimeout    time.Duration `yaml:"idle_timeout" min:"1s" default:"5m" doc:"How long neither side may send anything; pings count."`
+	CloseOnExpiry  bool          `yaml:"close_on_expiry" default:"true" doc:"Close it (status 1008) when the token that opened it expires."`
 
 	Source Source `yaml:"-"`
 }

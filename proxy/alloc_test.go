@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"io"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -24,6 +25,8 @@ func (d *discarded) stream(io.ReadCloser, int64) {}
 func (d *discarded) bodyLength(int64)            {}
 func (d *discarded) noLength()                   {}
 func (d *discarded) progress()                   {}
+func (d *discarded) tunnels() bool               { return false }
+func (d *discarded) tunnel(func(net.Conn))       {}
 func (d *discarded) closeAfter()                 {}
 func (d *discarded) reset()                      {}
 

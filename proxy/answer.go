@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"strconv"
 	"time"
 
@@ -23,6 +24,8 @@ type answerer interface {
 	bodyLength(n int64)                   // Content-Length of an answer without its body
 	noLength()                            // an answer without a body, whose length nobody knows
 	progress()                            // some of a stream is about to be written
+	tunnels() bool                        // the transport can be taken over
+	tunnel(run func(client net.Conn))     // it is, once the head has gone out
 	closeAfter()                          // the connection is closed after this answer
 	reset()                               // as if nothing had been set
 }

@@ -157,7 +157,11 @@ func (x *exchange) preflight() bool {
 func (x *exchange) sameSite() bool {
 	switch x.method {
 	case "GET", "HEAD", "OPTIONS":
-		return true
+		// A WebSocket's handshake is a GET that any page may send, and what
+		// follows it is not safe.
+		if !x.wantsWebSocket() {
+			return true
+		}
 	}
 	if x.origin != "" {
 		return x.origin == x.scheme+"://"+x.authority ||

@@ -8,6 +8,7 @@ import (
 
 	"hopgate/policy"
 	"hopgate/telemetry"
+	"hopgate/token"
 	"hopgate/upstream"
 )
 
@@ -73,7 +74,16 @@ func (x *exchange) buildRequest() {
 		if rt.drop.has(f.name) || shared && !negotiation(f.name) || options && x.fields.listed(f.name) {
 			continue
 		}
-		q.Add(f.name, f.value)
+		value := f.value
+		if len(rt.protocols) > 0 && equalName(f.name, "Sec-WebSocket-Protocol") {
+			for _, name := range rt.protocols {
+				value = token.WithoutToken(value, name)
+			}
+			if value == "" {
+				continue
+			}
+		}
+		q.Add(f.name, value)
 	}
 	x.arena = x.arena[:0]
 	if !shared && len(rt.Config.Request.Cookies) > 0 {
@@ -221,7 +231,7 @@ func (x *exchange) relay() {
 	x.finishHead()
 	switch {
 	case stream != nil:
-		x.relayed = relayed{x: x, from: stream}
+		x.relayed = relayed{x: x, from: stream, since: time.Now()}
 		x.streaming = true
 		x.answer.stream(&x.relayed, resp.ContentLength())
 	case x.method == "HEAD" || x.code == 304:
@@ -309,8 +319,9 @@ func isJSON(contentType string) bool {
 // relayed is an answer that streams through. It ends the exchange when the
 // transport closes it.
 type relayed struct {
-	x    *exchange
-	from io.ReadCloser
+	x     *exchange
+	from  io.ReadCloser
+	since time.Time
 }
 
 // Read implements io.Reader for the transport.
@@ -333,6 +344,7 @@ func (r *relayed) Close() error {
 	r.x = nil
 	err := r.from.Close()
 	x.waited()
+	x.upstreamTime += time.Since(r.since)
 	x.streaming = false
 	x.gate.record(x)
 	release(x)

@@ -46,6 +46,10 @@ func (g *Gate) serve(x *exchange) {
 		x.refuse(r)
 		return
 	}
+	if x.wantsWebSocket() {
+		x.tunnel(g)
+		return
+	}
 	if x.caches {
 		x.serveCached(g)
 		return

@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"crypto/tls"
+	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -11,8 +11,12 @@ import (
 // it, as nginx understands it too. It reads nothing.
 func (c *conn) hungUp() bool {
 	inner := c.NetConn()
-	if t, ok := inner.(*tls.Conn); ok {
-		inner = t.NetConn()
+	for {
+		wrapped, ok := inner.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		inner = wrapped.NetConn()
 	}
 	s, ok := inner.(syscall.Conn)
 	if !ok {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"time"
 	"unsafe"
@@ -91,7 +92,7 @@ func (h *http1) unreadable(ctx *fasthttp.RequestCtx, err error) {
 func (h *http1) begin(ctx *fasthttp.RequestCtx) (*exchange, *http1Answer) {
 	x := acquire()
 	a := answers.Get().(*http1Answer)
-	a.response = &ctx.Response
+	a.ctx, a.response = ctx, &ctx.Response
 	x.answer = a
 	x.malformed = policy.Allowed
 	c, ok := ctx.Conn().(*conn)
@@ -166,6 +167,7 @@ func (u *upload) Close() error {
 
 // http1Answer writes an answer through fasthttp.
 type http1Answer struct {
+	ctx      *fasthttp.RequestCtx
 	response *fasthttp.Response
 	conn     *conn
 	upload   upload
@@ -187,8 +189,16 @@ func (a *http1Answer) stream(r io.ReadCloser, length int64) {
 func (a *http1Answer) bodyLength(n int64) { a.response.Header.SetContentLength(int(n)) }
 func (a *http1Answer) noLength()          {}
 func (a *http1Answer) progress()          { a.conn.sendMore() }
-func (a *http1Answer) closeAfter()        { a.response.SetConnectionClose() }
-func (a *http1Answer) reset()             { a.response.Reset() }
+func (a *http1Answer) tunnels() bool      { return true }
+func (a *http1Answer) tunnel(run func(net.Conn)) {
+	a.add("Connection", "Upgrade")
+	a.add("Upgrade", "websocket")
+	// From now on what the client sends is no HTTP.
+	a.conn.Release()
+	a.ctx.Hijack(run)
+}
+func (a *http1Answer) closeAfter() { a.response.SetConnectionClose() }
+func (a *http1Answer) reset()      { a.response.Reset() }
 
 // silent drops what fasthttp would log: its messages quote requests, tokens
 // included, and every refusal is in the access log.

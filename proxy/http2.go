@@ -3,10 +3,12 @@ package proxy
 import (
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"hopgate/policy"
 )
@@ -22,12 +24,14 @@ func newHTTP2(g *Gate, o ServerOptions) *http2 {
 	h := &http2{gate: g}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
 	h.server = &http.Server{
 		Handler:           h,
 		Protocols:         protocols,
 		ReadHeaderTimeout: o.ReadTimeout,
 		IdleTimeout:       o.IdleTimeout,
 		MaxHeaderBytes:    o.MaxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: 30 * time.Second, WriteByteTimeout: o.WriteTimeout},
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
 	return h
@@ -100,9 +104,11 @@ func (a *http2Answer) stream(r io.ReadCloser, length int64) {
 		a.bodyLength(length)
 	}
 }
-func (a *http2Answer) bodyLength(n int64) { a.length, a.known = n, true }
-func (a *http2Answer) noLength()          { a.silent = true }
-func (a *http2Answer) progress()          {}
+func (a *http2Answer) bodyLength(n int64)    { a.length, a.known = n, true }
+func (a *http2Answer) noLength()             { a.silent = true }
+func (a *http2Answer) tunnels() bool         { return false }
+func (a *http2Answer) tunnel(func(net.Conn)) {}
+func (a *http2Answer) progress()             {}
 
 // closeAfter closes the connection of HTTP/1.1; a stream of HTTP/2 has
 // framing that no field of it can confuse.

@@ -30,6 +30,7 @@ type Gate struct {
 	access  *telemetry.AccessLog
 	log     *slog.Logger
 	now     func() time.Time
+	tunnels tunnels
 }
 
 // Options are what a Gate needs besides a configuration.
@@ -61,7 +62,8 @@ type Snapshot struct {
 	pools         map[string]*pool
 	cache         *cache.Cache
 	cors          *cors
-	certificate   *tls.Certificate
+	tls           *tls.Config
+	tlsText       string // the certificates, for comparison
 	trusted       []netip.Prefix
 	maxTarget     int
 	requestID     string
@@ -95,7 +97,8 @@ type route struct {
 	drop        dropSet // request fields that do not pass
 	dropAnswer  dropSet // response fields that do not pass
 	tokenParams []string
-	whole       bool // the answer must be held in memory
+	protocols   []string // WebSocket subprotocols that announce a token
+	whole       bool     // the answer must be held in memory
 	maxBody     int64
 	timeout     time.Duration
 	fingerprint [16]byte // of what shapes the answers, for cache keys
@@ -137,25 +140,12 @@ func (g *Gate) Compile(cfg *config.Config, errs *config.Errors) *Snapshot {
 			metrics: g.metrics.Upstream(name),
 		}
 	}
-	s.compileCertificate(cfg, errs)
+	s.compileTLS(cfg, prev, errs)
 	s.compileCache(cfg, prev, errs, g.now)
 	for _, r := range s.policy.Routes() {
 		s.routes = append(s.routes, s.compileRoute(r, prev, errs, g.metrics))
 	}
 	return s
-}
-
-func (s *Snapshot) compileCertificate(cfg *config.Config, errs *config.Errors) {
-	t := cfg.Server.TLS
-	if t == nil {
-		return
-	}
-	c, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-	if err != nil {
-		errs.Addf(t.Source.Pos("cert_file"), "the certificate cannot be used: %v; cert_file and key_file are PEM files that belong together", err)
-		return
-	}
-	s.certificate = &c
 }
 
 func (s *Snapshot) compileCache(cfg *config.Config, prev *Snapshot, errs *config.Errors, now func() time.Time) {
@@ -227,6 +217,7 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	}
 	rt.drop = newDropSet(neverForwarded, identityFields(c, &up), c.Request.Remove, []string{s.requestID}, s.verifier.TokenFields(rt.issuers))
 	rt.tokenParams = s.verifier.TokenParams(rt.issuers)
+	rt.protocols = s.verifier.TokenProtocols(rt.issuers)
 	if rt.whole {
 		rt.drop.add(conditional...)
 	}

@@ -26,6 +26,10 @@ type Located struct {
 	// the target.
 	FromCookie, FromQuery bool
 
+	// Protocol is the WebSocket subprotocol that announced the token, where it
+	// was found so.
+	Protocol string
+
 	// Name is the name of the field, cookie or query parameter, as the
 	// request has it.
 	Name string
@@ -39,6 +43,7 @@ var (
 	errTwoCookies = fmt.Errorf("two cookies with different tokens match: %w", ErrMalformed)
 	errCookie     = fmt.Errorf("the cookie with the token is not well-formed: %w", ErrMalformed)
 	errTwoParams  = fmt.Errorf("the query parameter for the token occurs twice: %w", ErrMalformed)
+	errProtocol   = fmt.Errorf("Sec-WebSocket-Protocol is not one list in which the token follows its name: %w", ErrMalformed)
 	errParam      = fmt.Errorf("the query parameter for the token is percent-encoded: %w", ErrMalformed)
 )
 
@@ -50,6 +55,7 @@ const (
 	inCookie
 	inCookies // every cookie whose name starts with the place's
 	inQuery
+	inProtocol
 )
 
 type place struct {
@@ -74,6 +80,8 @@ func placesOf(list []config.TokenPlace) places {
 			pl = append(pl, place{inCookie, t.Cookie})
 		case t.Query != "":
 			pl = append(pl, place{inQuery, t.Query})
+		case t.WebSocketProtocol != "":
+			pl = append(pl, place{inProtocol, t.WebSocketProtocol})
 		}
 	}
 	return pl
@@ -100,6 +108,11 @@ func (pl places) fields() []string {
 // params lists the names of the query parameters that may hold tokens.
 func (pl places) params() []string {
 	return pl.names(func(k placeKind) bool { return k == inQuery })
+}
+
+// protocols lists the WebSocket subprotocols that announce tokens.
+func (pl places) protocols() []string {
+	return pl.names(func(k placeKind) bool { return k == inProtocol })
 }
 
 // cookies lists the names of the cookies that may hold tokens; a * at the
@@ -159,6 +172,9 @@ func (pl places) locate(r Request, rawQuery string) (Located, error) {
 		case inQuery:
 			found.FromQuery = true
 			found.Token, err = findParam(rawQuery, p.name)
+		case inProtocol:
+			found.Protocol = p.name
+			found.Token, err = findProtocol(r, p.name)
 		}
 		if err != nil {
 			return Located{}, err
@@ -213,6 +229,56 @@ func inPlainField(r Request, name string) (string, error) {
 // could cut differently.
 func single(s string) bool {
 	return strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, ',') < 0 && strings.IndexByte(s, '\t') < 0
+}
+
+// findProtocol takes the token that follows name in Sec-WebSocket-Protocol
+// (RFC 6455 section 11.3.4).
+func findProtocol(r Request, name string) (token string, err error) {
+	list, n := r.Field("Sec-WebSocket-Protocol")
+	if n > 1 {
+		return "", errProtocol
+	}
+	announced := false
+	for rest, more := list, list != ""; more; {
+		var item string
+		item, rest, more = strings.Cut(rest, ",")
+		item = strings.Trim(item, " \t")
+		switch {
+		case announced && token == "":
+			if item == "" || item == name {
+				return "", errProtocol
+			}
+			token = item
+		case item == name:
+			if announced {
+				return "", errProtocol
+			}
+			announced = true
+		}
+	}
+	if announced && token == "" {
+		return "", errProtocol
+	}
+	return token, nil
+}
+
+// WithoutToken gives a Sec-WebSocket-Protocol without the subprotocol name
+// and the token that follows it.
+func WithoutToken(list, name string) string {
+	var kept []string
+	skip := false
+	for item := range strings.SplitSeq(list, ",") {
+		item = strings.Trim(item, " \t")
+		switch {
+		case skip:
+			skip = false
+		case item == name:
+			skip = true
+		case item != "":
+			kept = append(kept, item)
+		}
+	}
+	return strings.Join(kept, ", ")
 }
 
 // matches tells whether a cookie of this name is one that the place means.
@@ -333,14 +399,16 @@ func isTokenName(s string) bool {
 func checkPlaces(cfg config.Issuer, errs *config.Errors) {
 	for i, t := range cfg.Tokens {
 		set := 0
-		for _, s := range []string{t.Header, t.Cookie, t.Query} {
+		for _, s := range []string{t.Header, t.Cookie, t.Query, t.WebSocketProtocol} {
 			if s != "" {
 				set++
 			}
 		}
 		switch cookie := strings.TrimSuffix(t.Cookie, "*"); {
 		case set != 1:
-			errs.Addf(cfg.Source.Pos("tokens", i), "a place has %d of header, cookie and query; it should have exactly one", set)
+			errs.Addf(cfg.Source.Pos("tokens", i), "a place has %d of header, cookie, query and websocket_protocol; it should have exactly one", set)
+		case t.WebSocketProtocol != "" && !isTokenName(t.WebSocketProtocol):
+			errs.Addf(cfg.Source.Pos("tokens", i, "websocket_protocol"), "websocket_protocol is %q; it should be a subprotocol's name of letters, digits, - and _", t.WebSocketProtocol)
 		case t.Header != "" && (!isTokenName(t.Header) || notForTokens(t.Header)):
 			errs.Addf(cfg.Source.Pos("tokens", i, "header"), "header is %q; it should be the name of a field that can hold a token, such as Authorization or X-Session-Token", t.Header)
 		case t.Cookie != "" && (!isTokenName(cookie) || strings.ContainsRune(cookie, '*')):

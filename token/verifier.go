@@ -115,6 +115,10 @@ func (v *Verifier) TokenFields(set IssuerSet) []string { return set.get().places
 // the issuers.
 func (v *Verifier) TokenParams(set IssuerSet) []string { return set.get().places.params() }
 
+// TokenProtocols gives the WebSocket subprotocols that announce the tokens of
+// the set's issuers.
+func (v *Verifier) TokenProtocols(set IssuerSet) []string { return set.get().places.protocols() }
+
 // TokenCookies lists the names of the cookies that may hold tokens of the
 // issuers; a * at the end stands for any rest.
 func (v *Verifier) TokenCookies(set IssuerSet) []string { return set.get().places.cookies() }

@@ -1,0 +1,60 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"os"
+
+	"hopgate/config"
+)
+
+// compileTLS reads the certificates. Where neither they nor the settings
+// changed, the previous configuration goes on, and with it the sessions that
+// clients may resume.
+func (s *Snapshot) compileTLS(cfg *config.Config, prev *Snapshot, errs *config.Errors) {
+	t := cfg.Server.TLS
+	if t == nil {
+		return
+	}
+	faults := errs.Len()
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	sum := sha256.New()
+	add := func(pos config.Position, certFile, keyFile string) {
+		c, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			errs.Addf(pos, "the certificate cannot be used: %v; cert_file and key_file are PEM files that belong together", err)
+			return
+		}
+		conf.Certificates = append(conf.Certificates, c)
+		for _, der := range c.Certificate {
+			sum.Write(der)
+		}
+	}
+	add(t.Source.Pos("cert_file"), t.CertFile, t.KeyFile)
+	for i, c := range t.Certificates {
+		add(t.Source.Pos("certificates", i), c.CertFile, c.KeyFile)
+	}
+	if t.ClientCAFile != "" {
+		pem, err := os.ReadFile(t.ClientCAFile)
+		conf.ClientCAs = x509.NewCertPool()
+		if err != nil || !conf.ClientCAs.AppendCertsFromPEM(pem) {
+			errs.Addf(t.Source.Pos("client_ca_file"), "client_ca_file cannot be used: it should be a PEM file with certificates of authorities (%v)", err)
+		}
+		sum.Write(pem)
+		conf.ClientAuth = tls.VerifyClientCertIfGiven
+		if t.ClientAuth == "require" {
+			conf.ClientAuth = tls.RequireAndVerifyClientCert
+		}
+		sum.Write([]byte(t.ClientAuth))
+	}
+	if errs.Len() > faults {
+		return
+	}
+	s.tlsText = hex.EncodeToString(sum.Sum(nil))
+	s.tls = conf
+	if prev.tls != nil && prev.tlsText == s.tlsText {
+		s.tls = prev.tls
+	}
+}
