@@ -48,6 +48,9 @@ func (c *compiler) parse(text string, at place) *expression {
 		x = parse(text)
 		c.texts[text] = x
 	}
+	if text == "" && at(mention{line: 1}).Line == 0 && c.errs.Len() > 0 {
+		return x // what stands in the file is no expression, which was reported
+	}
 	for _, f := range x.faults {
 		c.errs.Addf(at(f), "%s", f.text)
 	}

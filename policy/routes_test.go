@@ -243,11 +243,11 @@ func slowMatch(p *Policy, method, host, path string) string {
 func (r *Route) rank(host, path string) []int {
 	var rank []int
 	for _, h := range r.Config.Match.Hosts {
-		_, parent, _ := strings.Cut(host, ".")
+		label, parent, _ := strings.Cut(host, ".")
 		switch {
 		case strings.EqualFold(h, host):
 			rank = []int{0}
-		case rank == nil && strings.HasPrefix(h, "*.") && strings.Contains(host, ".") && h[2:] == parent:
+		case rank == nil && strings.HasPrefix(h, "*.") && label != "" && strings.Contains(host, ".") && h[2:] == parent:
 			rank = []int{1}
 		}
 	}
