@@ -31,7 +31,9 @@ func newHTTP1(g *Gate, o ServerOptions) *http1 {
 
 		// How long reads may wait is the wire guard's to bound: it knows a
 		// head from a body and a steady slow upload from a stalled one.
-		ReadBufferSize:     o.MaxHeaderBytes,
+		// One more than the guard lets through, so that it is the guard that
+		// refuses.
+		ReadBufferSize:     o.MaxHeaderBytes + 1,
 		WriteTimeout:       o.WriteTimeout,
 		Concurrency:        o.MaxConnections,
 		StreamRequestBody:  true,
