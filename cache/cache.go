@@ -133,7 +133,7 @@ func (c *Cache) Lookup(q *Query) Found {
 
 // judge says what the entry is good for now.
 func (c *Cache) judge(e *entry, rule *Rule, req *directives) Found {
-	return e.judge(rule, req, c.clock.instant(), c.purges.since(e.born, e.cells))
+	return e.judge(rule, req, c.clock.instant(), c.purges.since(e.born, e.tags))
 }
 
 func onlyIfCached(list string) bool {

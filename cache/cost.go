@@ -22,7 +22,7 @@ func (s *slot) measure() int64 {
 
 func (e *entry) measure() int64 {
 	n := allocated(int(unsafe.Sizeof(entry{}))) + allocated(len(e.variant)) +
-		allocated(len(e.names)*int(unsafe.Sizeof(""))) + allocated(len(e.cells)*int(unsafe.Sizeof(uint32(0))))
+		allocated(len(e.names)*int(unsafe.Sizeof(""))) + allocated(len(e.tags)*int(unsafe.Sizeof(uint32(0))))
 	for _, name := range e.names {
 		n += allocated(len(name))
 	}

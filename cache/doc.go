@@ -1,12 +1,37 @@
 // Package cache keeps answers of upstreams for a short time and gives them
 // to those who ask for the same thing in the same scope.
 //
+// # Use
+//
+// A proxy asks [Cache.Lookup] what there is for a [Query]:
+//
+//   - Fresh and Stale: it answers with Found.Answer, by way of
+//     [Answer.Reply], which knows of conditions and ranges. Where
+//     Found.Refresh is set it also calls [Cache.Renew].
+//   - Miss and Expired: it calls [Cache.Do], which fetches once for all who
+//     ask meanwhile, validates what is stored, and stores what may be. Where
+//     that fails, Expired has an answer to give instead; and since a fetch
+//     runs on without those who wait for it, whoever has one may also give
+//     up waiting before.
+//   - OnlyIfCached: the answer is 504. Bypass: the request is forwarded.
+//
+// After an answer to an unsafe request it calls [Cache.Invalidate].
+//
 // # Keys and scopes
 //
 // The caller's key holds everything that separates two answers: route,
 // method, host, target, and the values of the route's scope. The package
 // compares whole keys; a hash only finds the place. Below a key it keeps the
 // variants that the answers' Vary fields ask for (RFC 9111 section 4.1).
+//
+// # Rules
+//
+// By an operator's TTL an answer is fresh for that time, whatever it says,
+// but for what would give one caller's answer to another: no-store, private
+// in public scope, Set-Cookie, Vary: *, and statuses that are no lasting
+// answer. With Origin the answer is followed, as by a shared cache of RFC
+// 9111, RFC 5861 and RFC 9213. A rule that is scoped to one user may keep
+// what is private; a rule that is scoped to several may not.
 //
 // # Memory
 //
@@ -25,6 +50,13 @@
 // collision check decide about memory alone, never about what is found. A
 // slot's cost is what the allocator takes for all of it, the shares of the
 // maps included; see [Options.MaxBytes].
+//
+// # Purges
+//
+// A purge counts up a number; what it reaches is known by comparing numbers
+// when an answer is looked up. So it takes the same time however much is
+// stored, has its effect before it returns, and reaches fetches that began
+// before it. See [Cache.Purge].
 //
 // # Time
 //

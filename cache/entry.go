@@ -27,10 +27,10 @@ type entry struct {
 
 	// order is that in which the fetches began.
 	order uint64
-	// born is the count of purges when the fetch began, cells those that
-	// reach the answer.
-	born  uint64
-	cells []uint32
+	// born is the count of purges when the fetch began, tags those by
+	// which they reach the answer.
+	born uint64
+	tags []uint32
 
 	// holdoff is when, by the monotonic clock, a refresh that failed may be
 	// tried again.

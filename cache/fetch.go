@@ -63,10 +63,10 @@ type Fetched struct {
 type flight struct {
 	id    string // see appendFlight; empty if nobody else can join
 	hash  uint64
-	q     Query    // with a key and cells of its own
+	q     Query    // with a key of its own
 	born  uint64   // the count of purges when it began
 	order uint64   // that in which flights began
-	reach []uint32 // the cells of the purges that reach it
+	reach []uint32 // the tags by which purges reach it
 
 	// done is closed when what follows is set.
 	done chan struct{}
@@ -116,7 +116,7 @@ func (c *Cache) Do(ctx context.Context, q *Query, do Exchange) (Fetched, error) 
 		case f.shared == nil || !f.shared.matches(q.Fields):
 			return Fetched{}, ErrNotShared
 		}
-		if c.purges.since(f.shared.born, f.shared.cells) != (purge{}) {
+		if c.purges.since(f.shared.born, f.shared.tags) != (purge{}) {
 			continue
 		}
 		var req directives
@@ -173,7 +173,7 @@ func (c *Cache) join(q *Query, renewing bool) (f *flight, e *entry, leads bool) 
 		req = requestDirectives(q.Fields)
 	}
 	f = &flight{hash: hash, done: make(chan struct{}), born: c.purges.count.Load()}
-	f.reach = append(f.reach, c.purges.keyCell(q.Key))
+	f.reach = append(f.reach, c.purges.keyTag(q.Key))
 	for _, tag := range q.Tags {
 		f.reach = append(f.reach, uint32(tag))
 	}
@@ -187,7 +187,7 @@ func (c *Cache) join(q *Query, renewing bool) (f *flight, e *entry, leads bool) 
 	alone := q.method() != "GET" || q.has("range") || req.noCache || req.noStore || c.loners.has(hash, c.clock.instant())
 	if e := s.pick(q.Fields); e != nil {
 		switch found := c.judge(e, q.Rule, &req); {
-		case found.State == Fresh && !(renewing && e.soon(q.Rule, found.TTL)):
+		case found.State == Fresh && (!renewing || !e.soon(q.Rule, found.TTL)):
 			return nil, e, false
 		case found.Forward == ForwardRequest:
 			alone = true
@@ -262,7 +262,7 @@ func call(ctx context.Context, do Exchange, v Validators) (answer *Answer, err e
 // stores what may be stored, and sets what those who wait get.
 func (c *Cache) fly(f *flight, do Exchange) {
 	old := c.index.find(f.hash, f.q.Key).pick(f.q.Fields)
-	if old != nil && c.purges.since(old.born, old.cells).hard {
+	if old != nil && c.purges.since(old.born, old.tags).hard {
 		old = nil
 	}
 	var v Validators
@@ -316,7 +316,7 @@ func (c *Cache) keep(f *flight, answer *Answer, now instant, took time.Duration)
 		return
 	}
 	f.shared = e
-	found := e.judge(f.q.Rule, new(directives), now, c.purges.since(e.born, e.cells))
+	found := e.judge(f.q.Rule, new(directives), now, c.purges.since(e.born, e.tags))
 	f.res.Age, f.res.TTL = found.Age, found.TTL
 	if found.State == Fresh || found.State == Stale {
 		c.loners.remove(f.hash)
@@ -337,11 +337,11 @@ func (c *Cache) entryOf(f *flight, q *Query, answer *Answer, now instant, took t
 	if e == nil {
 		return nil
 	}
-	cells, ok := c.purges.upstreamCells(answer)
+	tags, ok := c.purges.upstreamTags(answer)
 	if !ok {
 		return nil
 	}
-	e.order, e.born, e.cells = f.order, f.born, slices.Concat(f.reach, cells)
+	e.order, e.born, e.tags = f.order, f.born, slices.Concat(f.reach, tags)
 	return e
 }
 
@@ -354,7 +354,7 @@ func (c *Cache) updateByHead(f *flight, head *Answer, now instant, took time.Dur
 		return
 	}
 	old := c.index.find(f.hash, f.q.Key).pick(f.q.Fields)
-	if old == nil || c.purges.since(old.born, old.cells).hard {
+	if old == nil || c.purges.since(old.born, old.tags).hard {
 		return
 	}
 	if head.status != old.answer.status || !old.answer.sameRepresentation(head) {

@@ -23,7 +23,8 @@ func (e *entry) judge(rule *Rule, req *directives, now instant, purged purge) Fo
 	}
 	staleness := max(-ttl, 0)
 	bound := rule.Origin && (e.noCache || e.mustRevalidate)
-	fresh := ttl > 0 && !(rule.Origin && e.noCache)
+	validated := rule.Origin && e.noCache // each time
+	fresh := ttl > 0 && !validated
 
 	refused, lenient := false, false
 	if rule.obeys() {
@@ -90,7 +91,8 @@ func (e *entry) worthKeeping(rule *Rule) bool {
 	if rule.Origin {
 		life -= e.age
 	}
-	return life+max(swr, sie) > 0 && !(rule.Origin && e.noCache) || e.answer.validators() != Validators{}
+	usable := life+max(swr, sie) > 0 && (!rule.Origin || !e.noCache)
+	return usable || e.answer.validators() != Validators{}
 }
 
 // The chance that an answer is fetched before its time falls off from sure

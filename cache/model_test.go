@@ -228,7 +228,7 @@ func (m *model) storable(s *said, a *asked) bool {
 	case s.status == 206 || s.status == 304 || s.vary == "*" || s.setCookie || directive(s.noStore):
 		return false
 	case !m.rule.Origin:
-		return !(directive(s.private) && m.rule.Public) && (s.status == 200 || s.status == 301 || s.status == 404 && m.rule.NegativeTTL > 0)
+		return (!directive(s.private) || !m.rule.Public) && (s.status == 200 || s.status == 301 || s.status == 404 && m.rule.NegativeTTL > 0)
 	case directive(s.private) && !m.rule.Personal, a.noStore:
 		return false
 	case m.rule.Public && a.auth && !directive(s.public || s.mustRevalidate || s.sMaxAge != none):
@@ -247,7 +247,7 @@ func (m *model) receive(s *said, a *asked, now time.Time, took time.Duration) bo
 		}
 	}
 	if !m.storable(s, a) {
-		if !failure && !(m.rule.Origin && a.noStore) && s.status != 206 && s.status != 304 {
+		if !failure && (!m.rule.Origin || !a.noStore) && s.status != 206 && s.status != 304 {
 			m.drop(a)
 		}
 		return false
@@ -255,7 +255,8 @@ func (m *model) receive(s *said, a *asked, now time.Time, took time.Duration) bo
 	m.drop(a)
 	r := &record{said: *s, key: a.key, xa: a.xa, at: now, took: took}
 	life, swr, sie := m.life(r)
-	useful := life-m.age(r, now)+max(swr, sie) > 0 && !(m.rule.Origin && r.noCache && !r.silent)
+	validated := m.rule.Origin && r.noCache && !r.silent
+	useful := life-m.age(r, now)+max(swr, sie) > 0 && !validated
 	if useful || r.etag != "" {
 		m.records = slices.Insert(m.records, 0, r)
 		return true
@@ -273,7 +274,7 @@ func (m *model) receiveHead(s *said, a *asked, now time.Time, took time.Duration
 		m.drop(a)
 		return
 	}
-	merged := r.said.confirmedBy(s)
+	merged := r.confirmedBy(s)
 	if !m.storable(&merged, a) {
 		m.drop(a)
 		return
@@ -357,13 +358,6 @@ func play(t *testing.T, seed uint64, steps int) {
 	clock := newFakeClock()
 	c := newTestCache(t, Options{Now: clock.Now, MaxBytes: 4 << 20})
 	m := &model{rule: &rule}
-	places := map[Tag]bool{c.Tag(TagUpstream, "tag0"): true, c.Tag(TagUpstream, "tag1"): true}
-	for i := range 3 {
-		places[c.TagKey(fmt.Append(nil, "key", i))] = true
-	}
-	if len(places) < 5 {
-		return // two tags fall together this time, and the model knows nothing of that
-	}
 	fail := func(step int, format string, args ...any) {
 		t.Helper()
 		t.Fatalf("seed %d, step %d, rule %+v: %s", seed, step, rule, fmt.Sprintf(format, args...))
@@ -482,7 +476,7 @@ func play(t *testing.T, seed uint64, steps int) {
 		case a.head:
 			m.receiveHead(&answer, &a, now, took)
 		case answer.status == 304:
-			merged := r.said.confirmedBy(&answer)
+			merged := r.confirmedBy(&answer)
 			answer = merged
 			stored = m.receive(&merged, &a, now, took)
 		default:

@@ -10,8 +10,9 @@ import (
 //
 // Tags are kept by a hash in a table of fixed size, so that a purge takes
 // the same time and memory however much is stored. Two tags that fall
-// together, one pair of several thousand, are purged together: somewhat too
-// much is fetched anew, and never too little.
+// together are purged together: now and then an answer is fetched anew that
+// need not be, and never the other way round. Each tag has two places in the
+// table, so that for one purge this is less than one in a million tags.
 type Tag uint32
 
 // Kinds of tags. A route, a principal and an organization of the same name
@@ -32,7 +33,8 @@ const (
 type purges struct {
 	seed  maphash.Seed
 	count atomic.Uint64
-	cells []purgeCell // a power of two; the first is for purges of all
+	all   purgeCell
+	cells []purgeCell // a power of two, at most 1<<16
 }
 
 type purgeCell struct {
@@ -58,16 +60,17 @@ func newPurges(maxBytes int64) *purges {
 	return &purges{seed: maphash.MakeSeed(), cells: make([]purgeCell, purgeCells(maxBytes))}
 }
 
-// cell returns the place of a tag, never the first.
-func (p *purges) cell(hash uint64) uint32 {
-	return 1 + uint32(hash%uint64(len(p.cells)-1))
+// places returns where a tag is noted. It is purged by what is noted at both.
+func (p *purges) places(tag uint32) (a, b *purgeCell) {
+	mask := uint32(len(p.cells) - 1)
+	return &p.cells[tag&mask], &p.cells[tag>>16&mask]
 }
 
 // Tag returns the tag of that kind and value. It does not allocate.
 func (c *Cache) Tag(kind, value string) Tag { return Tag(c.purges.tag(kind, value)) }
 
 // TagKey returns the tag that all answers under a key have by themselves.
-func (c *Cache) TagKey(key []byte) Tag { return Tag(c.purges.keyCell(key)) }
+func (c *Cache) TagKey(key []byte) Tag { return Tag(c.purges.keyTag(key)) }
 
 func (p *purges) tag(kind string, parts ...string) uint32 {
 	var h maphash.Hash
@@ -77,16 +80,16 @@ func (p *purges) tag(kind string, parts ...string) uint32 {
 	for _, part := range parts {
 		h.WriteString(part)
 	}
-	return p.cell(h.Sum64())
+	return uint32(h.Sum64())
 }
 
-func (p *purges) keyCell(key []byte) uint32 {
+func (p *purges) keyTag(key []byte) uint32 {
 	var h maphash.Hash
 	h.SetSeed(p.seed)
 	h.WriteString(tagKey)
 	h.WriteByte(0)
 	h.Write(key)
-	return p.cell(h.Sum64())
+	return uint32(h.Sum64())
 }
 
 // Purge makes every answer with one of the tags unusable, in constant time
@@ -100,12 +103,17 @@ func (p *purges) keyCell(key []byte) uint32 {
 func (c *Cache) Purge(soft bool, tags ...Tag) {
 	n, now := c.purges.count.Add(1), c.clock.instant()
 	for _, tag := range tags {
-		c.purges.cells[tag].note(soft, n, now)
+		a, b := c.purges.places(uint32(tag))
+		a.note(soft, n, now)
+		b.note(soft, n, now)
 	}
 }
 
 // PurgeAll is Purge for everything.
-func (c *Cache) PurgeAll(soft bool) { c.Purge(soft, 0) }
+func (c *Cache) PurgeAll(soft bool) {
+	n, now := c.purges.count.Add(1), c.clock.instant()
+	c.purges.all.note(soft, n, now)
+}
 
 func (cell *purgeCell) note(soft bool, n uint64, now instant) {
 	last := &cell.hard
@@ -128,25 +136,29 @@ type purge struct {
 }
 
 // since returns what purges since the one numbered born did to what has the
-// cells.
-func (p *purges) since(born uint64, cells []uint32) purge {
+// tags.
+func (p *purges) since(born uint64, tags []uint32) purge {
 	if p.count.Load() == born {
 		return purge{}
 	}
-	result := p.cells[0].since(born, purge{})
-	for _, cell := range cells {
-		result = p.cells[cell].since(born, result)
+	result := purge{}.with(&p.all, &p.all, born)
+	for _, tag := range tags {
+		a, b := p.places(tag)
+		result = result.with(a, b, born)
 	}
 	return result
 }
 
-func (cell *purgeCell) since(born uint64, known purge) purge {
-	known.hard = known.hard || cell.hard.Load() > born
-	if cell.soft.Load() > born {
-		if at := cell.softAt.Load(); !known.soft || at < known.at {
-			known.at = at
+// with adds what is noted at both places. Of several soft purges the first
+// counts, which makes what it reached the stalest.
+func (known purge) with(a, b *purgeCell, born uint64) purge {
+	known.hard = known.hard || a.hard.Load() > born && b.hard.Load() > born
+	if a.soft.Load() > born && b.soft.Load() > born {
+		at := min(a.softAt.Load(), b.softAt.Load())
+		if known.soft {
+			at = min(at, known.at)
 		}
-		known.soft = true
+		known.soft, known.at = true, at
 	}
 	return known
 }
@@ -155,9 +167,9 @@ func (cell *purgeCell) since(born uint64, known purge) purge {
 // since a purge must reach it by each.
 const maxUpstreamTags = 128
 
-// upstreamCells returns the places of the tags that an answer names itself:
+// upstreamTags returns the tags that an answer names itself:
 // Cache-Tag separates them by commas, Surrogate-Key by white space.
-func (p *purges) upstreamCells(a *Answer) (cells []uint32, ok bool) {
+func (p *purges) upstreamTags(a *Answer) (tags []uint32, ok bool) {
 	for i := range a.count {
 		name, value := a.FieldAt(i)
 		commas := equalFold(name, "cache-tag")
@@ -170,13 +182,13 @@ func (p *purges) upstreamCells(a *Answer) (cells []uint32, ok bool) {
 				continue
 			}
 			if tag := trim(value[start:j]); len(tag) > 0 {
-				cells = append(cells, p.tag(TagUpstream, string(tag)))
+				tags = append(tags, p.tag(TagUpstream, string(tag)))
 			}
 			start = j + 1
 		}
-		if len(cells) > maxUpstreamTags {
+		if len(tags) > maxUpstreamTags {
 			return nil, false
 		}
 	}
-	return cells, true
+	return tags, true
 }

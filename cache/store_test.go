@@ -178,6 +178,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		{"first small ones, then large ones", 16 << 20, []int{50, 100_000}},
 		{"first large ones, then small ones", 16 << 20, []int{100_000, 50}},
 		{"a small cache", 2 << 20, []int{1_000}},
+		{"everything at once", 16 << 20, []int{0}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := heap()
@@ -185,10 +186,21 @@ func TestMemoryIsBounded(t *testing.T) {
 			rng := rand.New(rand.NewPCG(7, 8))
 			for phase, size := range tt.sizes {
 				for passed, i := int64(0), 0; passed < 3*tt.maxBytes; i++ {
-					n := size/2 + rng.IntN(size)
+					var n int
+					lines := fields{"Content-Type", "application/json", "ETag", `"0123456789abcdef"`, "Date", "Tue, 24 Nov 2026 12:00:00 GMT"}
+					if size > 0 {
+						n = size/2 + rng.IntN(size)
+					} else {
+						// Of all sizes, many of one key, with variants, tags and purges.
+						n = 1 << rng.IntN(18)
+						i = rng.IntN(100_000)
+						lines = append(lines, "Vary", "X-A", "Cache-Tag", "a,b,c")
+						if rng.IntN(100) == 0 {
+							c.Purge(rng.IntN(2) == 0, c.Tag(TagUpstream, "a"))
+						}
+					}
 					key := fmt.Sprintf("/v1/organizations/org_%d/memberships?page=%d", phase, i)
-					keepAnswer(t, c, key, fields{}, minute, build(200, string(make([]byte, n)),
-						"Content-Type", "application/json", "ETag", `"0123456789abcdef"`, "Date", "Tue, 24 Nov 2026 12:00:00 GMT"))
+					keepAnswer(t, c, key, fields{"X-A", fmt.Sprint(i % 7)}, minute, build(200, string(make([]byte, n)), lines...))
 					passed += int64(n) + 800
 				}
 			}

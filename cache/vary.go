@@ -62,10 +62,10 @@ func appendVariant(dst []byte, names []string, req Fields) []byte {
 		dst = append(dst, 1)
 		start := len(dst)
 		dst = binary.LittleEndian.AppendUint32(dst, 0)
-		switch {
-		case name == "accept-encoding" || name == "accept-language" || name == "accept" || name == "accept-charset":
+		switch name {
+		case "accept", "accept-charset", "accept-encoding", "accept-language":
 			dst = appendPreferences(dst, value)
-		case name == "authorization" || name == "cookie":
+		case "authorization", "cookie":
 			// What is compared for a cached answer's life holds no credential.
 			sum := sha256.Sum256([]byte(value))
 			dst = append(dst, sum[:]...)
