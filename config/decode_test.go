@@ -88,7 +88,7 @@ func TestFaultsOfWholeFiles(t *testing.T) {
 		"duplicate, top":   {base + "routes: []\n", []string{`4:1: "routes" stands twice in this mapping, first in line 3`}, true},
 		"key is a list":    {base + "rules: {[a]: b}\n", []string{"4:9: a key is a list; it should be a word"}, true},
 		"key is empty":     {base + "rules: {~: b}\n", []string{"4:9: a key is empty"}, true},
-		"missing":          {"rules: {a: 'true'}\n", []string{"1:1: routes is missing; it should be a list", "1:1: upstreams is missing; it should be a mapping"}, true},
+		"missing":          {"rules: {a: 'true'}\n", []string{"1:1: upstreams is missing; it should be a mapping", "1:1: routes is missing; it should be a list"}, true},
 		"merge of a text":  {base + "log: {<<: x}\n", []string{"4:11: << has a single value; it should have a mapping"}, true},
 		"own tag":          {base + "rules:\n  a: !rules.b\n", []string{`5:6: the tag "!rules.b" is not used here; leave it out, or put text that begins with ! in quotes`}, true},
 		"wrong tag":        {base + "log: !!seq {level: info}\n", []string{`4:6: the tag "!!seq" is not used here`}, true},
@@ -244,7 +244,7 @@ func TestFaultsAreReportedTogether(t *testing.T) {
 	_, errs := Parse("f.yaml", []byte("b: 1\na: 1\nupstreams: {u: {endpoints: ftp://x, timeout: x}}\nroutes: [{id: 1}]\n"), noEnv)
 	compareLines(t, "faults", faults(errs), []string{
 		`1:1: "b" is not known`, `2:1: "a" is not known`, "3:28: endpoints is", "3:46: timeout is",
-		"4:10: allow is missing", "4:10: match is missing", "4:10: the route has no issuer", "4:10: upstream is missing", "4:15: id is 1",
+		"4:10: match is missing", "4:10: upstream is missing", "4:10: the route has no issuer", "4:10: allow is missing", "4:15: id is 1",
 	})
 	var e *Error
 	if !errors.As(errs.Err(), &e) || e.Pos.Line != 1 {

@@ -85,9 +85,11 @@ func (e *Errors) Err() error {
 	}
 	sortErrors(e.list)
 	var errs []error
-	for i, x := range e.list {
+	told := make(map[Error]bool, len(e.list))
+	for _, x := range e.list {
 		// An alias is looked at wherever it stands: its faults are told once.
-		if i == 0 || *x != *e.list[i-1] {
+		if !told[*x] {
+			told[*x] = true
 			errs = append(errs, x)
 		}
 	}
@@ -109,9 +111,6 @@ func sortErrors(list []*Error) {
 		if a.Line != b.Line {
 			return a.Line < b.Line
 		}
-		if a.Column != b.Column {
-			return a.Column < b.Column
-		}
-		return list[i].Message < list[j].Message
+		return a.Column < b.Column
 	})
 }
