@@ -82,9 +82,9 @@ func configFaults(s Streams, errs *config.Errors) error {
 func faultsOf(s Streams, err error) error {
 	lines := faultLines(err)
 	for _, line := range lines {
-		fmt.Fprintln(s.Err, line)
+		s.complain("%s\n", line)
 	}
-	fmt.Fprintf(s.Err, "hopgate: %s\n", count(len(lines), "fault"))
+	s.complain("hopgate: %s\n", count(len(lines), "fault"))
 	return &failure{code: exitUsage, shown: true, err: err}
 }
 
@@ -103,7 +103,7 @@ func faultLines(err error) []string {
 
 func printWarnings(s Streams, errs *config.Errors) {
 	for _, x := range errs.Warnings() {
-		fmt.Fprintf(s.Err, "%s: warning: %s\n", x.Pos, x.Message)
+		s.complain("%s: warning: %s\n", x.Pos, x.Message)
 	}
 }
 

@@ -30,6 +30,10 @@ type Streams struct {
 	Err io.Writer
 }
 
+// complain writes to standard error. Where that fails there is nobody left to
+// tell.
+func (s Streams) complain(format string, args ...any) { _, _ = fmt.Fprintf(s.Err, format, args...) }
+
 // version is set by the linker.
 var version = "dev"
 
@@ -73,11 +77,11 @@ func RunContext(ctx context.Context, args []string, s Streams) int {
 	var f *failure
 	if !errors.As(err, &f) {
 		// What cobra itself reports is about the command line.
-		fmt.Fprintf(s.Err, "hopgate: %v\nRun '%s --help' for usage.\n", err, c.CommandPath())
+		s.complain("hopgate: %v\nRun '%s --help' for usage.\n", err, c.CommandPath())
 		return exitUsage
 	}
 	if !f.shown {
-		fmt.Fprintf(s.Err, "hopgate: %v\n", f.err)
+		s.complain("hopgate: %v\n", f.err)
 	}
 	return f.code
 }

@@ -29,7 +29,7 @@ each kind of denial, and a stale answer while the backend is stopped.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of the gate; port 0 takes a free one")
-	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the admin listener")
+	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the admin listener, or off")
 	f.StringVar(&o.access, "access-log", "off", "where the access log goes: stdout, stderr, off or a file")
 	return c
 }
@@ -39,19 +39,20 @@ type demoOptions struct{ listen, admin, access string }
 func runDemo(ctx context.Context, s Streams, o demoOptions) error {
 	d, err := demo.Start(ctx, demo.Options{Gate: o.listen, Admin: o.admin, AccessLog: o.access})
 	if err != nil {
-		return failed("%v", err)
+		return unusable("%v", err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }() // the process ends with it
 	load := func() (*config.Config, *config.Errors, error) {
 		cfg, errs := config.Parse("hopgate.demo.yaml", d.Config(), d.Env)
 		return cfg, errs, nil
 	}
 	cfg, errs, _ := load()
 	return serve(ctx, s, cfg, errs, serveOptions{
-		reload: load,
+		reload:     load,
+		listenName: "--listen", adminName: "--admin",
 		listening: func(gate, admin net.Addr) {
 			if err := printDemo(s.Out, d, baseURL(gate), baseURL(admin)); err != nil {
-				fmt.Fprintf(s.Err, "hopgate: %v\n", err)
+				s.complain("hopgate: %v\n", err)
 			}
 		},
 	})

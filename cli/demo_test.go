@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -154,5 +155,24 @@ func TestDemo(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Logf("standard error:\n%s", errs)
+	}
+}
+
+// TestDemoFindsItsPortTaken says which flag to use.
+func TestDemoFindsItsPortTaken(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	address := ln.Addr().String()
+	for flag, args := range map[string][]string{
+		"--listen": {"--listen", address, "--admin", "off"},
+		"--admin":  {"--listen", "127.0.0.1:0", "--admin", address},
+	} {
+		code, out, errs := command(append([]string{"demo"}, args...)...)
+		if code != exitUsage || out != "" || !strings.Contains(errs, "cannot listen on "+address) || !strings.Contains(errs, "change "+flag+", or end the program that uses it") {
+			t.Errorf("%s: %d %s%s", flag, code, out, errs)
+		}
 	}
 }

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -59,6 +61,9 @@ type serveOptions struct {
 	reload func() (*config.Config, *config.Errors, error)
 	// watch is how often files are looked at; 0 never.
 	watch time.Duration
+	// listenName and adminName say where the addresses come from, where that
+	// is not the configuration.
+	listenName, adminName string
 	// listening is called with the gate's and the admin's addresses once
 	// both accept.
 	listening func(gate, admin net.Addr)
@@ -81,15 +86,15 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 
 	ln, err := proxy.Listen(cfg.Server.Listen)
 	if err != nil {
-		return unusable("%v; change server.listen, or end the program that uses it", err)
+		return unusable("%v; change %s, or end the program that uses it", err, cmp.Or(o.listenName, "server.listen"))
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }() // also where it was closed before
 	var adminLn net.Listener
 	if cfg.Admin.Listen != "off" {
 		if adminLn, err = proxy.Listen(cfg.Admin.Listen); err != nil {
-			return unusable("%v; change admin.listen, or end the program that uses it", err)
+			return unusable("%v; change %s, or end the program that uses it", err, cmp.Or(o.adminName, "admin.listen"))
 		}
-		defer adminLn.Close()
+		defer func() { _ = adminLn.Close() }()
 	}
 
 	// Signals are taken before anything is announced, so that a supervisor
@@ -109,9 +114,14 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 		MaxHeaderBytes: int(cfg.Server.MaxHeaderBytes),
 		MaxTargetBytes: int(cfg.Server.MaxTargetBytes),
 		MaxConnections: cfg.Server.MaxConnections,
-		ReadTimeout:    cfg.Server.ReadTimeout,
-		WriteTimeout:   cfg.Server.WriteTimeout,
-		IdleTimeout:    cfg.Server.IdleTimeout,
+
+		MaxConnectionsPerAddress: cfg.Server.MaxConnectionsPerAddress,
+		ProxyProtocol:            cfg.Server.ProxyProtocol,
+		H2C:                      cfg.Server.H2C,
+
+		ReadTimeout:  cfg.Server.ReadTimeout,
+		WriteTimeout: cfg.Server.WriteTimeout,
+		IdleTimeout:  cfg.Server.IdleTimeout,
 	}, r.log)
 	r.metrics.OnConnections(server.Connections)
 
@@ -281,6 +291,10 @@ func fixedChanges(old, next *config.Config) []string {
 		{"server.tls", (a.TLS == nil) != (b.TLS == nil)},
 		{"server.max_header_bytes", a.MaxHeaderBytes != b.MaxHeaderBytes},
 		{"server.max_connections", a.MaxConnections != b.MaxConnections},
+		{"server.max_connections_per_address", a.MaxConnectionsPerAddress != b.MaxConnectionsPerAddress},
+		{"server.proxy_protocol", !slices.Equal(a.ProxyProtocol, b.ProxyProtocol)},
+		{"server.h2c", a.H2C != b.H2C},
+		{"server.max_target_bytes", a.MaxTargetBytes != b.MaxTargetBytes},
 		{"server.read_timeout", a.ReadTimeout != b.ReadTimeout},
 		{"server.write_timeout", a.WriteTimeout != b.WriteTimeout},
 		{"server.idle_timeout", a.IdleTimeout != b.IdleTimeout},

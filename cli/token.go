@@ -29,7 +29,7 @@ iat, and exp from --ttl, are filled in where the claims lack them.`,
   hopgate token --key dev.jwk --claims '{"iss":"https://issuer.example.test","sub":"alice","org_id":"acme"}'
   hopgate token --key dev.jwk --claims @claims.json --ttl 1h`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return mintToken(s, c, o) },
+		RunE: func(*cobra.Command, []string) error { return mintToken(s, o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.key, "key", "", "private key: a JWK or PEM file (required)")
@@ -52,7 +52,7 @@ type tokenOptions struct {
 	ttl                                     time.Duration
 }
 
-func mintToken(s Streams, c *cobra.Command, o tokenOptions) error {
+func mintToken(s Streams, o tokenOptions) error {
 	signer, err := loadSigner(o)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func mintToken(s Streams, c *cobra.Command, o tokenOptions) error {
 		if o.jwks == "" && !o.create {
 			return unusable("no claims given; use --claims, or --issuer and --subject")
 		}
-		fmt.Fprintf(s.Err, "key %s is in %s\n", signer.KeyID(), o.key)
+		s.complain("key %s is in %s\n", signer.KeyID(), o.key)
 		return nil
 	}
 	claims := map[string]any{}

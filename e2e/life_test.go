@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,11 +32,11 @@ func must(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(binary, args...).Output()
 	if err != nil {
-		var stderr []byte
-		if e, ok := err.(*exec.ExitError); ok {
-			stderr = e.Stderr
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("hopgate %s: %v\n%s", strings.Join(args, " "), err, exit.Stderr)
 		}
-		t.Fatalf("hopgate %s: %v\n%s", strings.Join(args, " "), err, stderr)
+		t.Fatalf("hopgate %s: %v", strings.Join(args, " "), err)
 	}
 	return string(out)
 }
