@@ -119,8 +119,8 @@ func (c *compiler) truth(x *expression, e config.Expr) {
 		c.errs.Addf(e.Pos(1, 0), "the rule gives %s; it should give true or false", x.out)
 		return
 	}
-	if strings.TrimSpace(x.text) == "true" {
-		return // everybody: it is meant
+	if x.checked.Expr().Kind() == ast.LiteralKind {
+		return // everybody, or nobody: it is meant
 	}
 	if v, known := x.constant(); known {
 		c.warn(e.Pos(1, 0), "the rule is %s whatever the request is", v)

@@ -70,7 +70,7 @@ var fields = map[string]map[string]*types.FieldType{
 		"scheme":  requestText("scheme"),
 		"host":    requestText("host"),
 		"path":    requestText("path"),
-		"query":   field(stringMap, func(e *evaluation) (any, error) { return e.queryMap() }),
+		"query":   field(stringMap, func(e *evaluation) (any, error) { return e.queryMap(), nil }),
 		"headers": field(stringMap, func(e *evaluation) (any, error) { return e.headerMap(), nil }),
 		"body":    field(types.DynType, (*evaluation).bodyValue),
 	},

@@ -127,7 +127,7 @@ var (
 
 // evaluationError keeps hopgate's own errors. Those of CEL may quote the
 // request, so that nothing of them is kept.
-func evaluationError(err error) error {
+func evaluationError(err error) *Error {
 	var own *Error
 	if errors.As(err, &own) {
 		return own

@@ -143,12 +143,22 @@ func (x *explainer) value(of *expression, e ast.Expr) string {
 	}
 	v, _, err := p.Eval(activation{x.e})
 	if err != nil {
-		return "error: " + evaluationError(err).Error()
+		return "error: " + x.why(e, err)
 	}
 	if v.Type() != types.BoolType && x.secret(e) {
 		return "(masked)"
 	}
 	return show(v)
+}
+
+// why tells why a part gives nothing. CEL's own words may quote the request,
+// which only an explanation shows.
+func (x *explainer) why(e ast.Expr, err error) string {
+	if own := evaluationError(err); own != errEvaluate || x.secret(e) {
+		return own.Error()
+	}
+	text := strconv.Quote(err.Error())
+	return text[1 : len(text)-1]
 }
 
 // secret tells whether a part reads what carries the token.

@@ -99,6 +99,26 @@ allow[3] true
 	}
 }
 
+func TestExplainWhy(t *testing.T) {
+	for rule, want := range map[string]string{
+		"1 / (size(path.user_id) - 1) == 1":                  "error: division by zero",
+		"principal.claims[path.user_id] == 'x'":              "error: no such key: a",
+		"{'a': 1}[request.headers.cookie] == 1":              "error: an expression can't be evaluated",
+		"principal.claims.list[7] == request.headers.cookie": "error: no such key: list",
+		"principal.claims.groups[7] == 'x'":                  "error: index out of bounds: 7",
+	} {
+		p := load(t, oneRule(rule))
+		in := request("GET", "/x/a")
+		in.Fields = requestFields{"Cookie": {"__session=eyJ"}}
+		var m Match
+		p.Match(&m, in.Method, in.Host, in.Path)
+		_, traces := m.Route.Explain(&m, in, alice)
+		if got := written(traces); !strings.Contains(got, want+"\n") || strings.Contains(got, "eyJ") {
+			t.Errorf("%s\n%s", rule, got)
+		}
+	}
+}
+
 func TestExplainBeforeRules(t *testing.T) {
 	p := load(t, oneRule("request.query.a == 'x'"))
 	in := request("GET", "/x/a?a=1&a=2")

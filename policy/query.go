@@ -188,7 +188,7 @@ func looseName(name string) string {
 }
 
 // queryMap gives the parameters that the route reads, for CEL's interpreter.
-func (e *evaluation) queryMap() (map[string]string, error) {
+func (e *evaluation) queryMap() map[string]string {
 	if e.all == nil {
 		e.all = make(map[string]string, len(e.params))
 		for i, p := range e.params {
@@ -197,7 +197,7 @@ func (e *evaluation) queryMap() (map[string]string, error) {
 			}
 		}
 	}
-	return e.all, nil
+	return e.all
 }
 
 // param gives a parameter that the route reads, by its place in Route.query.

@@ -33,7 +33,7 @@ const (
 	TokenMissing            Reason = "token_missing"
 	TokenMalformed          Reason = "token_malformed"
 	TokenExpired            Reason = "token_expired"
-	TokenNotYetValid        Reason = "token_not_yet_valid"
+	TokenNotYetValid        Reason = "token_not_yet_valid" //nolint:gosec // a word, no credential
 	TokenTooOld             Reason = "token_too_old"
 	ClaimMissing            Reason = "claim_missing"
 	SignatureInvalid        Reason = "signature_invalid"

@@ -206,7 +206,8 @@ func slowMatch(p *Policy, method, host, path string) string {
 			continue
 		}
 		explicit := slices.Contains(r.Config.Match.Methods, method)
-		if !explicit && !(method == "HEAD" && slices.Contains(r.Config.Match.Methods, "GET")) {
+		implied := method == "HEAD" && slices.Contains(r.Config.Match.Methods, "GET")
+		if !explicit && !implied {
 			other = true
 			continue
 		}

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,8 @@ func TestWarnings(t *testing.T) {
 	for _, tt := range []struct{ rule, want string }{
 		{"true", ""},
 		{"principal.user_id == path.user_id", ""},
-		{"false", "the rule is false whatever the request is"},
+		{"false", ""}, // the configuration's own checks look at it
+		{"!true", "the rule is false whatever the request is"},
 		{"1 == 1", "the rule is true whatever the request is"},
 		{"1 / 0 == 1", "the rule is an error whatever the request is"},
 		{"principal.user_id == path.user_id || true", "the rule is true whatever"},
@@ -279,6 +281,24 @@ func TestCostIsBounded(t *testing.T) {
 	}
 	if got := evaluate(t, "principal.claims.groups.exists(g, g == 'group999')", request("GET", "/x/a"), who); got != "true" {
 		t.Errorf("a long list gives %s", got)
+	}
+}
+
+// TestConstantPatternsAreCompiledOnce: the interpreter compiles a regular
+// expression at every evaluation unless it is told not to.
+func TestConstantPatternsAreCompiledOnce(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
+	const pattern = "^(user|org)_[0-9a-zA-Z]{1,32}$"
+	p := load(t, oneRule("(path.user_id + '').matches('"+pattern+"')"))
+	in := request("GET", "/x/user_alice")
+	var m Match
+	p.Match(&m, in.Method, in.Host, in.Path)
+	n := testing.AllocsPerRun(100, func() { m.Route.Decide(&m, in, alice) })
+	compiling := testing.AllocsPerRun(10, func() { regexp.MustCompile(pattern) })
+	if n > 20 || n >= compiling {
+		t.Errorf("%v allocations, compiling takes %v", n, compiling)
 	}
 }
 

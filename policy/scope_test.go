@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 
@@ -114,7 +113,7 @@ func FuzzScope(f *testing.F) {
 			t.Errorf("%q/%q and %q/%q: %q, %q", issuer1, value1, issuer2, value2, a, b)
 		}
 		if ok && value1 == "" {
-			t.Error(fmt.Sprintf("an empty value is cached: %q", a))
+			t.Errorf("an empty value is cached: %q", a)
 		}
 	})
 }
