@@ -168,7 +168,7 @@ func (r *Response) holdRest(limit int64, waits bool) error {
 			return nil
 		}
 		if err := r.more(); err != nil {
-			if !ended(err) {
+			if !errors.Is(err, io.EOF) {
 				return err
 			}
 			b.complete = true
@@ -260,7 +260,7 @@ func (r *Response) fill(p []byte) (int, error) {
 		return 0, nil
 	}
 	n, err := r.receive(p)
-	if err != nil && ended(err) {
+	if errors.Is(err, io.EOF) {
 		b.complete = true
 		r.end()
 		return n, nil

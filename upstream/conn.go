@@ -19,12 +19,17 @@ type conn struct {
 	cut     func()    // closes it from another goroutine, bound once
 }
 
-// read reads content, through TLS where there is TLS.
+// read reads content, through TLS where there is TLS. An end that TLS does
+// not announce is no orderly one: anybody can make it (RFC 8446 section 6.1).
 func (c *conn) read(b []byte) (n int, err error) {
-	if c.tls != nil {
-		return c.tls.Read(b)
+	if c.tls == nil {
+		return c.link.Read(b)
 	}
-	return c.link.Read(b)
+	n, err = c.tls.Read(b)
+	if errors.Is(err, io.EOF) && c.ended {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // write writes content, through TLS where there is TLS.
@@ -57,7 +62,7 @@ func (c *conn) start(out, in []byte, more bool) (n, sent int, err error) {
 		// What the peer made of a part of a record is not known.
 		return 0, len(out), err
 	}
-	n, err = c.tls.Read(in)
+	n, err = c.read(in)
 	if n > 0 {
 		return n, len(out), nil
 	}
@@ -90,6 +95,3 @@ func (c *conn) drained(how reads) bool {
 // close closes the connection at once, without TLS's good-bye: it may not
 // wait for a peer that does not read.
 func (c *conn) close() { _ = c.link.Close() }
-
-// ended tells whether an error is the orderly end of what the peer sends.
-func ended(err error) bool { return errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) }

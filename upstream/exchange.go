@@ -108,17 +108,26 @@ func (p *Pool) try(ctx context.Context, q *Request, r *Response, t taken, a atte
 	}
 	r.begin(ctx, p, c, a)
 	sent, err := r.ask(q, c, a)
+	if errors.Is(err, errStale) {
+		r.drop()
+		return true, err
+	}
 	if err == nil {
 		err = r.readHead(q, a.upgrade)
 	}
 	if err != nil {
-		if errors.Is(err, errStale) {
-			r.drop()
-			return true, err
-		}
 		again = sent == 0 || len(r.buf) == 0 && q.Stream == nil && idempotent(q.Method)
 		return again, r.failed(err)
 	}
+	if r.head.status == 101 {
+		return false, nil
+	}
+	return false, r.settle(q, a.until)
+}
+
+// settle decides, the head being read, how the rest comes: what of the
+// request is still to be sent, and what of the body is held.
+func (r *Response) settle(q *Request, until time.Time) error {
 	if r.sender != nil {
 		switch {
 		case r.sender.over():
@@ -127,16 +136,13 @@ func (p *Pool) try(ctx context.Context, q *Request, r *Response, t taken, a atte
 			r.refused()
 		}
 	}
-	if a.upgrade != "" && r.head.status == 101 {
-		return false, nil
-	}
-	if err := r.readBody(q, a.until); err != nil {
-		return false, r.failed(err)
+	if err := r.readBody(q, until); err != nil {
+		return r.failed(err)
 	}
 	if r.body.complete {
 		r.end()
 	}
-	return false, nil
+	return nil
 }
 
 // begin takes a connection for an attempt.
@@ -176,14 +182,18 @@ func (r *Response) ask(q *Request, c *conn, a attempt) (sent int, err error) {
 		c.writeUntil(now, a.until)
 	}
 	r.room(firstBuffer)
-	more := q.Stream != nil || !joined
+	stream := q.Stream
+	if q.Length == 0 {
+		stream = nil // there is nothing to be read
+	}
+	more := stream != nil || !joined
 	n, sent, err := c.start(q.out, r.buf[:cap(r.buf)], more)
 	r.buf = r.buf[:n]
 	if !errors.Is(err, errPartial) {
 		return sent, err
 	}
 	s := &sender{
-		c: c, head: q.out[sent:], stream: q.Stream, length: q.Length, pause: pause,
+		c: c, head: q.out[sent:], stream: stream, length: q.Length, pause: pause,
 		done: make(chan struct{}),
 	}
 	if !joined {

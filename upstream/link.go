@@ -38,6 +38,7 @@ type link struct {
 	reads   reads
 	silent  bool     // what the last look found
 	records *records // under TLS
+	ended   bool     // the last read met the end
 }
 
 // reads says how the link reads where it does not simply wait: still reads
@@ -111,6 +112,7 @@ func (l *link) Read(b []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(b)
 		l.records.pass(b[:n])
+		l.ended = errors.Is(err, io.EOF)
 		if err != nil && n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && l.readBy.early() {
 			l.armRead()
 			continue

@@ -164,18 +164,24 @@ func (p *Pool) pick(now time.Time, avoid *endpoint) *endpoint {
 			j++
 		}
 	}
-	var best *endpoint
+	var one, two *endpoint
 	n = 0
 	for _, e := range p.endpoints {
 		if !fit(e) {
 			continue
 		}
-		if (n == i || n == j) && (best == nil || e.load() < best.load()) {
-			best = e
+		if n == i {
+			one = e
+		}
+		if n == j {
+			two = e
 		}
 		n++
 	}
-	return best
+	if two.load() < one.load() {
+		return two
+	}
+	return one
 }
 
 // lastResort picks among endpoints that just failed or are set aside: the
