@@ -69,13 +69,14 @@ log: { access: off, level: info }`, backend.URL))
 	// Settings that hold for the process's life are named; all others are in
 	// force.
 	writeFile(t, file, serveConfig(`
-server: { listen: "127.0.0.1:1", read_timeout: 11s, write_timeout: 31s, idle_timeout: 76s, max_connections: 99, max_header_bytes: 16KiB, request_id_header: X-Correlation-Id }
+server: { listen: "127.0.0.1:1", read_timeout: 11s, write_timeout: 31s, idle_timeout: 76s, max_connections: 99, max_header_bytes: 16KiB, max_target_bytes: 4KiB, max_connections_per_address: 9, h2c: true, proxy_protocol: [192.0.2.0/24], request_id_header: X-Correlation-Id }
 admin: { listen: "127.0.0.1:2" }
 log: { access: stderr, level: debug }`, backend.URL))
 	errs.await(t, `"msg":"configuration loaded"`)
 	for _, setting := range []string{
 		"server.listen", "server.read_timeout", "server.write_timeout", "server.idle_timeout",
-		"server.max_connections", "server.max_header_bytes", "admin.listen", "log.access",
+		"server.max_connections", "server.max_header_bytes", "server.max_target_bytes", "server.max_connections_per_address",
+		"server.h2c", "server.proxy_protocol", "admin.listen", "log.access",
 	} {
 		if !strings.Contains(errs.String(), `"msg":"this setting takes effect at the next start","setting":"`+setting+`"`) {
 			t.Errorf("%s is not named", setting)
