@@ -56,7 +56,15 @@ fuzz: ## Run every fuzz target for FUZZTIME each (60s)
 	done
 
 .PHONY: bench
-bench: ## Run the micro-benchmarks, with allocations
+bench: ## Compare hopgate with its peers (10 minutes)
+	cd bench && $(GO) run .
+
+.PHONY: bench-quick
+bench-quick: ## Compare the main cases only (2 minutes)
+	cd bench && $(GO) run . -quick
+
+.PHONY: bench-micro
+bench-micro: ## Run the micro-benchmarks, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: cover
