@@ -20,7 +20,7 @@ func BenchmarkLookup(b *testing.B) {
 			if name == "origin" {
 				q.Rule = origin
 			}
-			if _, err := c.Do(b.Context(), q, func(context.Context, Validators) (*Answer, error) {
+			if _, err := c.Do(b.Context(), q, func(context.Context, *Transfer) (*Answer, error) {
 				return build(200, string(make([]byte, 1000)), lines...), nil
 			}); err != nil {
 				b.Fatal(err)

@@ -22,7 +22,7 @@ func (h *herd) run(t *testing.T, c *Cache, n int, query func(i int) *Query, answ
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			got, err := c.Do(t.Context(), query(i), func(context.Context, Validators) (*Answer, error) {
+			got, err := c.Do(t.Context(), query(i), func(context.Context, *Transfer) (*Answer, error) {
 				h.fetches.Add(1)
 				time.Sleep(time.Second)
 				return answer(), nil
@@ -146,7 +146,7 @@ func TestEarlyRefresh(t *testing.T) {
 		rule := &Rule{TTL: 10 * time.Second}
 		q := &Query{Key: []byte("k"), Fields: fields{}, Rule: rule}
 		var fetches int
-		exchange := func(context.Context, Validators) (*Answer, error) {
+		exchange := func(context.Context, *Transfer) (*Answer, error) {
 			fetches++
 			time.Sleep(100 * time.Millisecond)
 			return build(200, "v"), nil
@@ -233,7 +233,7 @@ func TestNobodyGetsAnothersAnswer(t *testing.T) {
 				user, page := rng.IntN(users), rng.IntN(pages)
 				language := []string{"de", "en"}[rng.IntN(2)]
 				q := &Query{Key: fmt.Append(nil, "user ", user, " page ", page), Fields: fields{"Accept-Language", language}, Rule: rule, Tags: []Tag{c.Tag(TagPrincipal, fmt.Sprint(user))}}
-				exchange := func(context.Context, Validators) (*Answer, error) {
+				exchange := func(context.Context, *Transfer) (*Answer, error) {
 					version := versions[user].Load()
 					switch rand.IntN(12) {
 					case 0:

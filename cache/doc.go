@@ -9,7 +9,8 @@
 //     [Answer.Reply], which knows of conditions and ranges. Where
 //     Found.Refresh is set it also calls [Cache.Renew].
 //   - Miss and Expired: it calls [Cache.Do], which fetches once for all who
-//     ask meanwhile, validates what is stored, and stores what may be. Where
+//     ask meanwhile, validates what is stored, and stores what may be. A
+//     long body is given to all of them while it arrives ([Arrival]). Where
 //     that fails, Expired has an answer to give instead; and since a fetch
 //     runs on without those who wait for it, whoever has one may also give
 //     up waiting before.

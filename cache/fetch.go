@@ -33,20 +33,24 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return "the fetch panicked" }
 
-// An Exchange gets an answer from the upstream. Where v is not zero it asks
-// with these validators in the place of any conditions of the client, and a
-// 304 confirms what is stored; it may be called a second time, without, if
-// that 304 was for something else.
+// An Exchange gets an answer from the upstream. Where it is told validators
+// it asks with these, and a 304 confirms what is stored; it may be called a
+// second time, without, if that 304 was for something else. A long answer it
+// may give away as it arrives, see [Transfer.Begin].
 //
 // Its context belongs to no request: it has no deadline and no values, and
 // ends when the cache is closed. The exchange bounds its own time. The answer
 // holds what the upstream said, Age, Connection's fields and Content-Length
 // included where they were there; none that broke off may be returned.
-type Exchange func(ctx context.Context, v Validators) (*Answer, error)
+type Exchange func(ctx context.Context, t *Transfer) (*Answer, error)
 
 // Fetched is an answer from [Cache.Do].
 type Fetched struct {
 	Answer *Answer
+	// Arrival is set while the body is still arriving. Then it has the body,
+	// that of Answer is empty, and whether the answer will be stored is not
+	// known.
+	Arrival *Arrival
 	// Age is how old the answer is.
 	Age time.Duration
 	// Status is what the upstream answered: 304 if it confirmed what was
@@ -68,11 +72,25 @@ type flight struct {
 	order uint64   // that in which flights began
 	reach []uint32 // the tags by which purges reach it
 
+	// asked is when the upstream was.
+	asked instant
+
+	// begun is closed when the next two are set.
+	begun   chan struct{}
+	arrival *Arrival
+	opening opening
+
 	// done is closed when what follows is set.
 	done chan struct{}
 	res  Fetched
 	err  error
 	// shared is the answer as others may have it, nil where they may not.
+	shared *entry
+}
+
+// opening is what those get who come while the body arrives.
+type opening struct {
+	res    Fetched
 	shared *entry
 }
 
@@ -105,31 +123,61 @@ func (c *Cache) Do(ctx context.Context, q *Query, do Exchange) (Fetched, error) 
 		}
 		select {
 		case <-f.done:
+		case <-f.begun:
 		case <-ctx.Done():
 			return Fetched{}, context.Cause(ctx)
 		}
+		got, shared, err := f.outcome()
 		switch {
-		case leads:
-			return f.res, f.err
-		case f.err != nil:
-			return Fetched{}, f.err
-		case f.shared == nil || !f.shared.matches(q.Fields):
+		case leads || err != nil:
+			return got, err
+		case shared == nil || !shared.matches(q.Fields):
 			return Fetched{}, ErrNotShared
 		}
-		if c.purges.since(f.shared.born, f.shared.tags) != (purge{}) {
+		if c.purges.since(shared.born, shared.tags) != (purge{}) {
 			continue
 		}
 		var req directives
 		if q.Rule.obeys() {
 			req = requestDirectives(q.Fields)
 		}
-		found := c.judge(f.shared, q.Rule, &req)
+		found := c.judge(shared, q.Rule, &req)
 		if found.State != Fresh && found.State != Stale {
 			return Fetched{}, ErrNotShared
 		}
-		return Fetched{Answer: f.shared.answer, Age: found.Age, Status: f.res.Status, Collapsed: true, Stored: f.res.Stored, TTL: found.TTL}, nil
+		got.Answer, got.Age, got.TTL, got.Collapsed = shared.answer, found.Age, found.TTL, true
+		return got, nil
 	}
 	return Fetched{}, ErrNotShared
+}
+
+// outcome is what a flight brought: all of it if it is done, or else what is
+// known while the body arrives. One of these has happened.
+func (f *flight) outcome() (Fetched, *entry, error) {
+	select {
+	case <-f.done:
+		return f.res, f.shared, f.err
+	default:
+		return f.opening.res, f.opening.shared, nil
+	}
+}
+
+// begin gives the answer that begins to arrive to all who wait.
+func (c *Cache) begin(f *flight) {
+	now := c.clock.instant()
+	took := max(now.since(f.asked), 0)
+	head := f.arrival.head
+	f.opening.res = Fetched{Answer: head, Arrival: f.arrival, Status: head.status, Age: initialAge(head, c.clock.now(), took)}
+	// Judged as if the body were there, which has just the length it must.
+	whole := *head
+	whole.body = f.arrival.body
+	if e := c.entryOf(f, &f.q, &whole, now, took); e != nil && !failed(head.status) {
+		bare := *e.answer
+		bare.body = nil
+		e.answer = &bare
+		f.opening.shared = e
+	}
+	close(f.begun)
 }
 
 // Renew fetches in the background, unless the answer is being fetched
@@ -172,7 +220,7 @@ func (c *Cache) join(q *Query, renewing bool) (f *flight, e *entry, leads bool) 
 	if q.Rule.obeys() {
 		req = requestDirectives(q.Fields)
 	}
-	f = &flight{hash: hash, done: make(chan struct{}), born: c.purges.count.Load()}
+	f = &flight{hash: hash, begun: make(chan struct{}), done: make(chan struct{}), born: c.purges.count.Load()}
 	f.reach = append(f.reach, c.purges.keyTag(q.Key))
 	for _, tag := range q.Tags {
 		f.reach = append(f.reach, uint32(tag))
@@ -234,6 +282,9 @@ func (c *Cache) launch(f *flight, do Exchange) bool {
 
 // land ends the flight. What it stored is found by those who come later.
 func (c *Cache) land(f *flight) {
+	if f.arrival != nil {
+		f.arrival.end(f.err)
+	}
 	if f.id != "" {
 		sh := c.index.shard(f.hash)
 		sh.mu.Lock()
@@ -245,17 +296,23 @@ func (c *Cache) land(f *flight) {
 	close(f.done)
 }
 
-func call(ctx context.Context, do Exchange, v Validators) (answer *Answer, err error) {
+func (c *Cache) call(f *flight, do Exchange, v Validators) (answer *Answer, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			answer, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	answer, err = do(ctx, v)
-	if answer == nil && err == nil {
-		err = errNoAnswer
+	answer, err = do(c.ctx, &Transfer{Validators: v, cache: c, flight: f})
+	switch {
+	case err != nil:
+		return nil, err
+	case f.arrival != nil:
+		// Others have what was written to it, so it is that and no other.
+		return f.arrival.Answer()
+	case answer == nil:
+		return nil, errNoAnswer
 	}
-	return answer, err
+	return answer, nil
 }
 
 // fly fetches the answer, validates what is stored where that is possible,
@@ -269,15 +326,15 @@ func (c *Cache) fly(f *flight, do Exchange) {
 	if old != nil && f.q.method() == "GET" && !f.q.plain && !f.q.has("range") {
 		v = old.answer.validators()
 	}
-	began := c.clock.instant()
-	answer, err := call(c.ctx, do, v)
+	f.asked = c.clock.instant()
+	answer, err := c.call(f, do, v)
 	if err == nil && answer.status == 304 && v != (Validators{}) {
 		f.res.Status = 304
 		if merged := old.answer.freshened(answer); merged != nil {
 			answer = merged
 		} else {
-			began = c.clock.instant()
-			answer, err = call(c.ctx, do, Validators{})
+			f.asked = c.clock.instant()
+			answer, err = c.call(f, do, Validators{})
 			f.res.Status = 0
 		}
 	}
@@ -291,7 +348,7 @@ func (c *Cache) fly(f *flight, do Exchange) {
 		f.res.Status = answer.status
 	}
 	f.res.Answer = answer
-	c.keep(f, answer, now, max(now.since(began), 0))
+	c.keep(f, answer, now, max(now.since(f.asked), 0))
 }
 
 // keep stores what the flight brought, if that may be.

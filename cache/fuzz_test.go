@@ -27,7 +27,7 @@ func FuzzFields(f *testing.F) {
 		for _, rule := range []*Rule{{TTL: time.Minute, Public: true}, {Origin: true, Heuristic: true}, {Origin: true, Public: true, IgnoreRequest: true}} {
 			c := newTestCache(t, Options{MaxBytes: 1 << 20})
 			q := &Query{Key: []byte("k"), Fields: req, Rule: rule}
-			if _, err := c.Do(t.Context(), q, func(context.Context, Validators) (*Answer, error) { return a, nil }); err != nil {
+			if _, err := c.Do(t.Context(), q, func(context.Context, *Transfer) (*Answer, error) { return a, nil }); err != nil {
 				t.Fatal(err)
 			}
 			found := c.Lookup(q)

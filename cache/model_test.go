@@ -443,10 +443,10 @@ func play(t *testing.T, seed uint64, steps int) {
 		if r != nil && !r.hard && !a.head {
 			validators = r.etag
 		}
-		exchange := func(_ context.Context, v Validators) (*Answer, error) {
+		exchange := func(_ context.Context, tr *Transfer) (*Answer, error) {
 			clock.Advance(took)
-			if v.ETag != validators {
-				t.Errorf("seed %d, step %d: %+v %+v validated by %s, want %s", seed, step, a, r, v.ETag, validators)
+			if tr.Validators.ETag != validators {
+				t.Errorf("seed %d, step %d: %+v %+v validated by %s, want %s", seed, step, a, r, tr.Validators.ETag, validators)
 			}
 			if refuses {
 				return nil, errRefused

@@ -25,5 +25,5 @@ func plainQuery(key []byte, req Fields, rule *Rule) *Query {
 }
 
 func (f Fetch) exchange() Exchange {
-	return func(ctx context.Context, _ Validators) (*Answer, error) { return f(ctx) }
+	return func(ctx context.Context, _ *Transfer) (*Answer, error) { return f(ctx) }
 }

@@ -34,9 +34,9 @@ var errRefused = errors.New("connection refused")
 // foreground.
 func (g *gate) ask(method, key string, req fields, upstream ...*Answer) (*Answer, string) {
 	g.t.Helper()
-	exchange := func(_ context.Context, v Validators) (*Answer, error) {
+	exchange := func(_ context.Context, tr *Transfer) (*Answer, error) {
 		g.asked++
-		g.v = v
+		g.v = tr.Validators
 		g.clock.Advance(g.took)
 		if len(upstream) == 0 {
 			return nil, errRefused
@@ -58,7 +58,7 @@ func (g *gate) ask(method, key string, req fields, upstream ...*Answer) (*Answer
 	case Fresh, Stale, OnlyIfCached:
 		return found.Answer, found.State.String()
 	case Bypass:
-		a, _ := exchange(context.Background(), Validators{})
+		a, _ := exchange(context.Background(), new(Transfer))
 		return a, "fwd=" + string(found.Forward)
 	}
 	got, err := g.c.Do(context.Background(), q, exchange)

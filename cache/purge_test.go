@@ -39,7 +39,7 @@ func TestPurge(t *testing.T) {
 				c.Tag(TagRoute, "r"), c.Tag(TagPrincipal, "p"), c.TagURI("https", "example.com", "/a?b"),
 			}}
 			fill := func() {
-				if _, err := c.Do(t.Context(), q, func(context.Context, Validators) (*Answer, error) {
+				if _, err := c.Do(t.Context(), q, func(context.Context, *Transfer) (*Answer, error) {
 					return build(200, "v", "Cache-Tag", "t1,t 2 ,", "Surrogate-Key", "s1  s2", "Surrogate-Key", "s3"), nil
 				}); err != nil {
 					t.Fatal(err)
@@ -89,7 +89,7 @@ func TestPurgeReachesFetchesUnderWay(t *testing.T) {
 				}
 				var version atomic.Int64
 				version.Store(1)
-				exchange := func(context.Context, Validators) (*Answer, error) {
+				exchange := func(context.Context, *Transfer) (*Answer, error) {
 					body := fmt.Sprint(version.Load())
 					time.Sleep(time.Second)
 					return build(200, body, "Cache-Tag", "t"), nil
@@ -134,7 +134,7 @@ func TestTheLaterFetchWins(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				if _, err := c.Do(t.Context(), q, func(context.Context, Validators) (*Answer, error) {
+				if _, err := c.Do(t.Context(), q, func(context.Context, *Transfer) (*Answer, error) {
 					time.Sleep(10 * time.Second)
 					return slow, nil
 				}); err != nil {
@@ -189,7 +189,7 @@ func TestInvalidation(t *testing.T) {
 		}
 		for _, target := range []string{"/t", "/at"} {
 			for _, scope := range []string{"user 1 ", "user 2 "} {
-				if _, err := c.Do(t.Context(), q(scope, target), func(context.Context, Validators) (*Answer, error) { return build(200, "v"), nil }); err != nil {
+				if _, err := c.Do(t.Context(), q(scope, target), func(context.Context, *Transfer) (*Answer, error) { return build(200, "v"), nil }); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -237,7 +237,7 @@ func TestTagsAllocateNothing(t *testing.T) {
 	}
 	// A lookup that has to look at purges does not allocate either.
 	q := &Query{Key: []byte("k"), Fields: oneField{}, Rule: minute}
-	if _, err := c.Do(t.Context(), q, func(context.Context, Validators) (*Answer, error) { return build(200, "v"), nil }); err != nil {
+	if _, err := c.Do(t.Context(), q, func(context.Context, *Transfer) (*Answer, error) { return build(200, "v"), nil }); err != nil {
 		t.Fatal(err)
 	}
 	c.Purge(true, c.TagKey([]byte("k")))
