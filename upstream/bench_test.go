@@ -35,14 +35,14 @@ func quickServer(tb testing.TB, answer string) string {
 			}
 			go func() {
 				defer c.Close()
-				b := make([]byte, 4096)
+				b, answer := make([]byte, 4096), []byte(answer)
 				for {
 					n, err := c.Read(b)
 					if err != nil {
 						return
 					}
 					if bytes.HasSuffix(b[:n], []byte("\r\n\r\n")) {
-						if _, err := c.Write([]byte(answer)); err != nil {
+						if _, err := c.Write(answer); err != nil {
 							return
 						}
 					}
