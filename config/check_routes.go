@@ -24,6 +24,9 @@ func (c *checker) route(r *Route, ids map[string]Position) {
 	if r.Upstream != "" {
 		c.known(a.below("upstream"), "upstream", r.Upstream, sortedKeys(c.cfg.Upstreams), "upstreams")
 	}
+	for i, id := range r.Invalidates {
+		c.known(a.below("invalidates", i), "invalidates", id, c.routeIDs(), "routes")
+	}
 	c.who(r, a)
 	c.match(r)
 	c.request(r)
@@ -35,6 +38,14 @@ func (c *checker) route(r *Route, ids map[string]Position) {
 	if r.CORS != nil {
 		c.cors(at{source: r.CORS.Source}, r.CORS)
 	}
+}
+
+func (c *checker) routeIDs() []string {
+	ids := make([]string, 0, len(c.cfg.Routes))
+	for i := range c.cfg.Routes {
+		ids = append(ids, c.cfg.Routes[i].ID)
+	}
+	return ids
 }
 
 // known checks that a name is one that the file defines.
@@ -205,6 +216,20 @@ func (c *checker) routeCache(r *Route) {
 		c.fault(scope.pos(), "scope is %s, and the route is anonymous: it knows no principal; it should be public, or be left out", scope.show(r.Cache.Scope.String()))
 	case !r.Anonymous && r.Cache.Scope.Word == "public":
 		c.warn(scope.pos(), "scope is public: everybody whom the rules let in gets the same answer; it should be user or org where answers depend on who asks")
+	}
+	for i, name := range r.Cache.VaryOn {
+		c.field(a.below("vary_on", i), "vary_on", name)
+	}
+	c.twice(a.below("vary_on"), "vary_on", r.Cache.VaryOn)
+	if !r.Cache.TTL.Origin {
+		for _, key := range []string{"heuristic", "ignore_request"} {
+			if a.below(key).written() {
+				c.warn(a.below(key).pos(), "%s has an effect with ttl: origin only", key)
+			}
+		}
+	}
+	if r.Cache.StaleAfter > 0 && r.Cache.StaleIfError == 0 && !r.Cache.TTL.Origin {
+		c.warn(a.below("stale_after").pos(), "stale_after has no effect without stale_if_error: there is no stale answer to give")
 	}
 	if !readOnly(r.Match.Methods) {
 		c.warn(a.pos(), "only answers to GET are cached; this route's methods are %s", strings.Join(r.Match.Methods, ", "))

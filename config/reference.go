@@ -68,6 +68,8 @@ func valueWords(t reflect.Type, f *field) string {
 		return "template"
 	case reflect.TypeFor[Scope]():
 		return "scope"
+	case reflect.TypeFor[TTL]():
+		return "duration, `origin`"
 	}
 	if vt := valueTypes[t]; vt != nil {
 		if f.enum != nil {

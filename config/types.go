@@ -221,12 +221,13 @@ type Route struct {
 	Mode      string   `yaml:"mode" default:"enforce" enum:"enforce,report" doc:"report logs and counts what the allow and deny rules decide but lets the request through. The token is verified all the same."`
 	Upstream  string   `yaml:"upstream" required:"true" doc:"Name of the upstream that answers."`
 
-	Request   Request     `yaml:"request" doc:"What is changed on the way to the upstream."`
-	Response  Response    `yaml:"response" doc:"What is changed on the way back."`
-	Cache     *RouteCache `yaml:"cache" doc:"Keep answers of this route for a short time. Without it nothing is cached."`
-	Limit     *Limit      `yaml:"limit" doc:"How often this route may be called."`
-	CORS      *CORS       `yaml:"cors" doc:"Cross-origin access for this route, instead of the default."`
-	WebSocket *WebSocket  `yaml:"websocket" doc:"Let WebSocket handshakes (RFC 6455) through, authorized as any request. Without it an Upgrade field is not forwarded."`
+	Request     Request     `yaml:"request" doc:"What is changed on the way to the upstream."`
+	Response    Response    `yaml:"response" doc:"What is changed on the way back."`
+	Cache       *RouteCache `yaml:"cache" doc:"Keep answers of this route for a short time. Without it nothing is cached."`
+	Invalidates []string    `yaml:"invalidates" one:"true" doc:"Ids of routes whose cached answers are forgotten, for everybody, when a request to this one succeeds; for routes that write."`
+	Limit       *Limit      `yaml:"limit" doc:"How often this route may be called."`
+	CORS        *CORS       `yaml:"cors" doc:"Cross-origin access for this route, instead of the default."`
+	WebSocket   *WebSocket  `yaml:"websocket" doc:"Let WebSocket handshakes (RFC 6455) through, authorized as any request. Without it an Upgrade field is not forwarded."`
 
 	MaxBodyBytes Size          `yaml:"max_body_bytes" default:"0" doc:"Largest request body for this route; 0 means the server's."`
 	Timeout      time.Duration `yaml:"timeout" default:"0s" doc:"Longest time for the exchange with the upstream for this route; 0 means the upstream's."`
@@ -270,9 +271,16 @@ type Response struct {
 
 // RouteCache keeps answers of one route.
 type RouteCache struct {
-	TTL                  time.Duration `yaml:"ttl" min:"1ms" required:"true" doc:"How long an answer is fresh."`
+	TTL                  TTL           `yaml:"ttl" required:"true" doc:"How long an answer is fresh, whatever the upstream says; or origin, to follow what the answer says, as a shared cache does (RFC 9111)."`
+	NegativeTTL          time.Duration `yaml:"negative_ttl" default:"0s" doc:"The same for answers that there is nothing, or nothing for this caller: 403, 404 and 410 of the upstream. 0 keeps none of these."`
 	StaleWhileRevalidate time.Duration `yaml:"stale_while_revalidate" default:"0s" doc:"How long after that a stale answer is still given at once while a new one is fetched (RFC 5861)."`
 	StaleIfError         time.Duration `yaml:"stale_if_error" default:"0s" doc:"How long after ttl a stale answer is given where the upstream fails (RFC 5861)."`
+	StaleAfter           time.Duration `yaml:"stale_after" default:"0s" doc:"How long a caller waits for a slow upstream before a stale answer is given, where stale_if_error has one. 0 means until the upstream's timeout."`
+	BrowserTTL           time.Duration `yaml:"browser_ttl" default:"0s" doc:"How long the caller's browser may keep the answer by itself (Cache-Control: private, max-age), at most as long as it is fresh here. No purge reaches it there. 0 lets it keep none without asking."`
+	Heuristic            bool          `yaml:"heuristic" default:"false" doc:"With ttl origin: keep answers that say nothing of their freshness for a tenth of their age at the time (RFC 9111 section 4.2.2), at most a day."`
+	IgnoreRequest        bool          `yaml:"ignore_request" default:"false" doc:"With ttl origin: ignore what requests say about caching (no-cache, max-age). A ttl of your own always does."`
+	VaryOn               []string      `yaml:"vary_on" one:"true" doc:"Request fields whose values have answers of their own, and which are forwarded also where callers share answers."`
+	SortQuery            bool          `yaml:"sort_query" default:"false" doc:"Find the same answer whatever the order of the query parameters."`
 	Scope                Scope         `yaml:"scope" doc:"Who shares an answer: public, user, org, session, or a list of claims such as [claims.tenant]. Default: user, or public where the route is anonymous."`
 
 	Source Source `yaml:"-"`

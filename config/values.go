@@ -143,6 +143,21 @@ var rateUnits = []struct {
 	per  time.Duration
 }{{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}}
 
+// TTL is how long an answer is fresh: for a time, or as long as the answer
+// itself says.
+type TTL struct {
+	For    time.Duration
+	Origin bool
+}
+
+// String gives the TTL as it is written in the file.
+func (t TTL) String() string {
+	if t.Origin {
+		return "origin"
+	}
+	return duration(t.For)
+}
+
 // Scope says who shares a cached answer: a word (public, user, org, session)
 // or a list of claim paths. The zero Scope is the route's default.
 type Scope struct {

@@ -116,6 +116,30 @@ func init() {
 				"pattern": `^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$|` + referencePattern,
 			},
 		},
+		reflect.TypeFor[TTL](): {
+			looks: "a duration such as 5s or 10m, or origin",
+			fits:  anything,
+			parse: func(s *scalar, v reflect.Value) string {
+				if s.text == "origin" {
+					v.Set(reflect.ValueOf(TTL{Origin: true}))
+					return ""
+				}
+				var ttl TTL
+				problem := parseDuration(s, reflect.ValueOf(&ttl.For).Elem())
+				if problem == "" && ttl.For < time.Millisecond {
+					problem = "it should be at least 1ms"
+				}
+				v.Set(reflect.ValueOf(ttl))
+				return problem
+			},
+			format: func(v reflect.Value) any { return v.Interface().(TTL).String() },
+			plain:  true,
+			schema: map[string]any{
+				"type":    []any{"string", "integer"},
+				"maximum": 0,
+				"pattern": `^(origin|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$|` + referencePattern,
+			},
+		},
 		reflect.TypeFor[Size](): {
 			looks:  "a size such as 512, 64KiB or 1MiB",
 			fits:   anything,

@@ -114,6 +114,7 @@ var (
 	nameServerTiming = []byte("Server-Timing")
 	nameCacheStatus  = []byte("Cache-Status")
 	nameAge          = []byte("Age")
+	nameContentRange = []byte("Content-Range")
 	nameRetryAfter   = []byte("Retry-After")
 )
 

@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
-	"strconv"
+	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,10 +31,24 @@ func (x *exchange) makeKey() bool {
 	k = appendPart(k, x.scheme)
 	k = appendPart(k, x.authority)
 	k = appendPart(k, lend(out.Path))
-	k = appendPart(k, lend(out.Query))
+	query := lend(out.Query)
+	if rt.Config.Cache.SortQuery && strings.IndexByte(query, '&') >= 0 {
+		parameters := strings.Split(query, "&")
+		slices.SortStableFunc(parameters, compareParameters)
+		query = strings.Join(parameters, "&")
+	}
+	k = appendPart(k, query)
 	for i := range out.Headers {
 		k = appendPart(k, out.Headers[i].Name)
 		k = appendPart(k, lend(out.Headers[i].Value))
+	}
+	for _, name := range rt.Config.Cache.VaryOn {
+		value, n := x.fields.Field(name)
+		if n > 1 {
+			value = x.fields.joined(name)
+		}
+		k = append(k, byte(min(n, 255)))
+		k = appendPart(k, value)
 	}
 	if !rt.shared {
 		k = appendCookies(k, x.fields, rt.Config.Request.Cookies)
@@ -41,44 +57,129 @@ func (x *exchange) makeKey() bool {
 	return true
 }
 
-// serveCached answers from the cache, or fetches what it lacks.
-func (x *exchange) serveCached(g *Gate) {
-	rt, c := x.route, x.snapshot.cache
-	x.sent = sentFields{fields: x.fields, drop: rt.drop, shared: rt.shared}
-	found := c.Get(x.key, &x.sent, &rt.cacheRule)
-	switch found.State {
-	case cache.Fresh:
-		x.answerStored(found.Answer, telemetry.CacheHit, found.Age, found.TTL, "")
-		return
-	case cache.Stale:
-		if found.Refresh && x.method == "GET" {
-			f := x.newFetch()
-			f.alone = true
-			c.Refresh(x.key, &f.sent, &rt.cacheRule, f.do)
+// compareParameters orders query parameters by name. Those of one name keep
+// their order, which may mean something.
+func compareParameters(a, b string) int {
+	a, _, _ = strings.Cut(a, "=")
+	b, _, _ = strings.Cut(b, "=")
+	return strings.Compare(a, b)
+}
+
+// tag names the purges that reach the exchange's answer.
+func (x *exchange) tag(c *cache.Cache) {
+	t := append(x.tags[:0], c.Tag(cache.TagRoute, x.route.ID), c.TagURI(x.scheme, x.authority, x.target))
+	p := x.principal
+	if !x.route.shared && p.UserID != "" {
+		t = append(t, c.Tag(cache.TagPrincipal, p.UserID))
+		if p.SessionID != "" {
+			t = append(t, c.Tag(cache.TagSession, p.SessionID))
 		}
-		x.answerStored(found.Answer, telemetry.CacheStale, found.Age, found.TTL, "")
-		return
 	}
-	if x.method == "HEAD" {
-		// Only whole answers are stored.
+	if p.OrgID != "" && x.route.Config.Cache.Scope.Word != "public" {
+		t = append(t, c.Tag(cache.TagOrganization, p.OrgID))
+	}
+	x.tags = t
+}
+
+// sentFields are the fields of a request as the cache sees them: what speaks
+// to caches as the client sent it, and of the rest what goes upstream, since
+// the upstream's Vary speaks of that. It implements cache.Fields.
+type sentFields struct {
+	fields header
+	drop   dropSet
+	shared bool
+	varyOn []string
+}
+
+// Field gives the lines of a name joined, and how many there are.
+func (s *sentFields) Field(name string) (string, int) {
+	if !forTheCache(name) && (s.drop.has(name) || s.shared && !negotiation(name) && !listedIn(s.varyOn, name)) {
+		return "", 0
+	}
+	value, n := s.fields.Field(name)
+	if n > 1 {
+		value = s.fields.joined(name)
+	}
+	return value, n
+}
+
+// forTheCache tells whether a request field speaks to caches. Authorization
+// is one: RFC 9111 section 3.5 asks whether it was there.
+func forTheCache(name string) bool {
+	switch name {
+	case "range", "if-range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "cache-control", "pragma", "authorization":
+		return true
+	}
+	return false
+}
+
+func listedIn(names []string, name string) bool {
+	for _, n := range names {
+		if equalName(n, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// serveCached answers from the cache, or fetches what it lacks.
+func (x *exchange) serveCached() {
+	rt, c := x.route, x.snapshot.cache
+	x.sent = sentFields{fields: x.fields, drop: rt.drop, shared: rt.shared, varyOn: rt.Config.Cache.VaryOn}
+	x.lookup = cache.Query{Key: x.key, Method: x.method, Fields: &x.sent, Rule: &rt.cacheRule}
+	found := c.Lookup(&x.lookup)
+	switch found.State {
+	case cache.Fresh, cache.Stale:
+		if found.Refresh {
+			x.renew(c)
+		}
+		x.cacheResult = telemetry.CacheHit
+		if found.State == cache.Stale {
+			x.cacheResult = telemetry.CacheStale
+		}
+		x.answerWith(found.Answer, found.Age, &cache.Status{Hit: true, TTL: found.TTL, HasTTL: true})
+	case cache.OnlyIfCached:
+		x.cacheResult = telemetry.CacheMiss
+		x.refuse(policy.NotCached)
+	case cache.Bypass:
 		x.cacheResult = telemetry.CacheBypass
 		x.forward()
-		return
+	default:
+		x.fetch(c, found)
 	}
-	x.fetch(c, found)
+}
+
+// renew fetches a new answer in the background.
+func (x *exchange) renew(c *cache.Cache) {
+	f := x.newFetch()
+	f.alone = true
+	f.request.Method = "GET"
+	c.Renew(x.owned(c, f), f.do)
+}
+
+// owned is the exchange's lookup with memory of its own.
+func (x *exchange) owned(c *cache.Cache, f *fetching) *cache.Query {
+	x.tag(c)
+	return &cache.Query{Key: x.key, Method: f.request.Method, Fields: &f.sent, Rule: &f.route.cacheRule, Tags: x.tags}
 }
 
 // fetch gets the answer from the upstream, together with all who ask for the
-// same meanwhile, or gives the stored one where the upstream fails.
+// same meanwhile, or gives the stored one where the upstream fails or takes
+// too long.
 func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
-	rt := x.route
 	f := x.newFetch()
+	ctx := x.ctx
+	if after := x.route.Config.Cache.StaleAfter; after > 0 && found.Answer != nil {
+		limited, cancel := context.WithTimeout(ctx, after)
+		defer cancel()
+		ctx = limited
+	}
 	started := time.Now()
 	x.wait()
-	got, err := c.Fetch(x.ctx, x.key, &f.sent, &rt.cacheRule, f.do)
+	got, err := c.Do(ctx, x.owned(c, f), f.do)
 	x.waited()
 	x.upstreamTime = time.Since(started)
-	m, stream := f.collect()
+	m, stream, prefix := f.collect()
 	x.attempts, x.endpoint = m.attempts, m.endpoint
 	x.cacheResult = telemetry.CacheMiss
 	if got.Collapsed {
@@ -90,21 +191,30 @@ func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 		if x.response != nil {
 			x.response.Release()
 		}
-		x.response = stream
+		x.response, x.prefix = stream, prefix
 		x.relay()
 	case errors.Is(err, cache.ErrNotShared):
 		// The answer was for somebody else alone.
 		x.forward()
-	case err != nil:
-		if found.Answer != nil {
-			x.answerStored(found.Answer, telemetry.CacheStaleError, found.Age, found.TTL, staleStatus(err))
-			return
+	case err != nil && found.Answer != nil && x.ctx.Err() == nil:
+		detail := "stale-if-error"
+		if errors.Is(err, context.DeadlineExceeded) {
+			detail = "stale-after"
 		}
+		x.answerStale(found, upstreamReason(err).Outcome().Status, detail)
+	case err != nil:
 		x.refuse(x.failure(err))
 	case found.Answer != nil && failedStatus(got.Answer.Status()):
-		x.answerStored(found.Answer, telemetry.CacheStaleError, found.Age, found.TTL, strconv.Itoa(got.Answer.Status()))
+		x.answerStale(found, got.Answer.Status(), "stale-if-error")
 	default:
-		x.answerFetched(got)
+		status := cache.Status{
+			Forward: found.Forward, TTL: got.TTL, HasTTL: got.Stored, Stored: got.Stored, Collapsed: got.Collapsed,
+		}
+		if got.Status != got.Answer.Status() {
+			status.ForwardStatus = got.Status
+		}
+		x.arrival = got.Arrival
+		x.answerWith(got.Answer, got.Age, &status)
 	}
 }
 
@@ -114,9 +224,64 @@ func failedStatus(status int) bool {
 	return status == 500 || status == 502 || status == 503 || status == 504
 }
 
-// staleStatus is the status that the failure would have had.
-func staleStatus(err error) string {
-	return strconv.Itoa(upstreamReason(err).Outcome().Status)
+// answerStale answers with what is stored, in the place of a failure.
+func (x *exchange) answerStale(found cache.Found, failed int, detail string) {
+	x.cacheResult = telemetry.CacheStaleError
+	x.answerWith(found.Answer, found.Age, &cache.Status{
+		Forward: cache.ForwardStale, ForwardStatus: failed, TTL: found.TTL, HasTTL: true, Detail: detail,
+	})
+}
+
+// answerWith answers with an answer that the cache gave: whole, in part, or
+// not at all where the client has it already. A body that is stored never
+// changes, so that it is written without being copied.
+func (x *exchange) answerWith(a *cache.Answer, age time.Duration, s *cache.Status) {
+	reply := a.Reply(x.method, &x.sent)
+	if x.arrival != nil && reply.Status != 304 {
+		// The body is still on its way: there is no part of it to choose.
+		reply = cache.Reply{Status: a.Status()}
+	}
+	x.code = reply.Status
+	x.answer.status(x.code)
+	x.freshFor = s.TTL
+	x.stored = storedFields{a, reply}
+	x.copyFields(&x.stored)
+	if reply.Status == 206 || reply.Status == 416 {
+		x.scratch = reply.AppendContentRange(x.scratch[:0])
+		x.answer.addBytes(nameContentRange, x.scratch)
+	}
+	x.scratch = s.Append(x.scratch[:0], "hopgate")
+	x.answer.addBytes(nameCacheStatus, x.scratch)
+	x.scratch = cache.AppendAge(x.scratch[:0], age)
+	x.answer.addBytes(nameAge, x.scratch)
+	x.finishHead()
+	if reply.Status == 304 {
+		x.answer.noLength()
+		return
+	}
+	if x.arrival != nil {
+		x.stream(io.NopCloser(x.arrival.Reader(x.ctx)), int64(x.arrival.Len()))
+		return
+	}
+	x.answer.staticBody(reply.Body)
+	if x.method != "HEAD" {
+		x.bytes = int64(len(reply.Body))
+	}
+}
+
+// storedFields are the fields of a stored answer that belong to a reply.
+type storedFields struct {
+	*cache.Answer
+	reply cache.Reply
+}
+
+// FieldAt gives a field, without a name where the reply does not have it.
+func (s *storedFields) FieldAt(i int) (name, value []byte) {
+	name, value = s.Answer.FieldAt(i)
+	if !s.reply.Has(name) {
+		return nil, nil
+	}
+	return name, value
 }
 
 // fetching is a fetch on behalf of whoever waits for a key. It may outlive
@@ -129,27 +294,28 @@ type fetching struct {
 	mu       sync.Mutex
 	measure  measure
 	response *upstream.Response // an answer that is only for who began
+	prefix   []byte             // what was read of its body before that was clear
 	alone    bool               // nobody waits for it
 }
 
 // collect gives who began the fetch what is theirs alone. What comes later
 // is nobody's.
-func (f *fetching) collect() (measure, *upstream.Response) {
+func (f *fetching) collect() (measure, *upstream.Response, []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.alone = true
-	return f.measure, f.response
+	return f.measure, f.response, f.prefix
 }
 
 // offer leaves an answer that streams to who began.
-func (f *fetching) offer(r *upstream.Response) {
+func (f *fetching) offer(r *upstream.Response, prefix []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.alone {
 		r.Release()
 		return
 	}
-	f.response = r
+	f.response, f.prefix = r, prefix
 }
 
 func (f *fetching) measured(m measure) {
@@ -160,8 +326,7 @@ func (f *fetching) measured(m measure) {
 
 // newFetch copies what a fetch needs of the exchange.
 func (x *exchange) newFetch() *fetching {
-	f := &fetching{route: x.route, request: x.request.Clone()}
-	f.sent = x.sent
+	f := &fetching{route: x.route, request: x.request.Clone(), sent: x.sent}
 	f.sent.fields = make(header, len(x.fields))
 	for i, line := range x.fields {
 		f.sent.fields[i] = field{strings.Clone(line.name), strings.Clone(line.value)}
@@ -169,19 +334,27 @@ func (x *exchange) newFetch() *fetching {
 	return f
 }
 
-// do implements cache.Fetch.
-func (f *fetching) do(ctx context.Context) (*cache.Answer, error) {
-	rt := f.route
+// do implements cache.Exchange.
+func (f *fetching) do(ctx context.Context, t *cache.Transfer) (*cache.Answer, error) {
+	rt, q := f.route, f.request
+	if v := t.Validators; v != (cache.Validators{}) {
+		q = q.Clone()
+		if v.ETag != "" {
+			q.Add("If-None-Match", v.ETag)
+		}
+		if v.LastModified != "" {
+			q.Add("If-Modified-Since", v.LastModified)
+		}
+	}
 	resp := new(upstream.Response)
-	m, err := rt.pool.ask(ctx, f.request, resp)
+	m, err := rt.pool.ask(ctx, q, resp)
 	f.measured(m)
 	if err != nil {
 		resp.Release()
 		return nil, err
 	}
 	if resp.Stream() != nil {
-		f.offer(resp)
-		return nil, cache.ErrNotShared
+		return f.gather(t, resp)
 	}
 	defer resp.Release()
 	body := resp.Body()
@@ -189,88 +362,74 @@ func (f *fetching) do(ctx context.Context) (*cache.Answer, error) {
 		contentType, _ := resp.Field("Content-Type")
 		coding, _ := resp.Field("Content-Encoding")
 		var r policy.Reason
-		if body, r = rt.filtered(nil, resp.Status(), contentType, coding, body, f.request.Method); r != policy.Allowed {
+		if body, r = rt.filtered(nil, resp.Status(), contentType, coding, body, q.Method); r != policy.Allowed {
 			return nil, reasonError(r)
 		}
 	}
-	return cache.Build(resp.Status(), func(add func(name, value []byte)) {
+	return cache.Build(resp.Status(), rt.storedFields(resp), body), nil
+}
+
+// storedFields gives the fields of an answer that are stored.
+func (rt *route) storedFields(resp *upstream.Response) func(add func(name, value []byte)) {
+	return func(add func(name, value []byte)) {
 		for i := range resp.Len() {
 			name, value := resp.FieldAt(i)
-			if !rt.dropAnswer.has(lend(name)) {
+			if !rt.dropStored.has(lend(name)) {
 				add(name, value)
 			}
 		}
-	}, body), nil
-}
-
-// answerStored answers with what is stored, fresh or stale. For a stale
-// answer in the place of a failure, failed is that one's status.
-func (x *exchange) answerStored(a *cache.Answer, result telemetry.CacheResult, age, ttl time.Duration, failed string) {
-	x.cacheResult = result
-	x.begin(a)
-	b := append(x.scratch[:0], "hopgate; "...)
-	if failed == "" {
-		b = append(b, "hit"...)
-	} else {
-		b = append(append(b, "fwd=stale; fwd-status="...), failed...)
-	}
-	b = append(b, "; ttl="...)
-	b = strconv.AppendInt(b, seconds(ttl), 10)
-	if failed != "" {
-		b = append(b, "; detail=stale-if-error"...)
-	}
-	x.answer.addBytes(nameCacheStatus, b)
-	b = strconv.AppendInt(b[:0], max(0, int64(age/time.Second)), 10)
-	x.answer.addBytes(nameAge, b)
-	x.scratch = b
-	x.conclude(a)
-}
-
-// answerFetched answers with what was just fetched, by this exchange or by
-// another one.
-func (x *exchange) answerFetched(got cache.Fetched) {
-	x.begin(got.Answer)
-	b := append(x.scratch[:0], "hopgate; fwd=miss"...)
-	if got.Stored {
-		b = append(b, "; stored; ttl="...)
-		b = strconv.AppendInt(b, seconds(got.TTL), 10)
-	}
-	if got.Collapsed {
-		b = append(b, "; collapsed"...)
-	}
-	x.answer.addBytes(nameCacheStatus, b)
-	x.scratch = b
-	x.conclude(got.Answer)
-}
-
-// addForwardedStatus adds Cache-Status to an answer that the cache had no
-// part in.
-func (x *exchange) addForwardedStatus() {
-	x.answer.add("Cache-Status", "hopgate; fwd=bypass")
-}
-
-func (x *exchange) begin(a *cache.Answer) {
-	x.code = a.Status()
-	x.answer.status(x.code)
-	x.copyFields(a)
-}
-
-// conclude ends an answer of the cache. Its body never changes, so that it
-// is written without being copied.
-func (x *exchange) conclude(a *cache.Answer) {
-	x.finishHead()
-	x.answer.staticBody(a.Body())
-	if x.method != "HEAD" {
-		x.bytes = int64(len(a.Body()))
 	}
 }
 
-// seconds rounds down, so that what is stale by a moment is not shown as
-// fresh.
-func seconds(d time.Duration) int64 {
-	s := int64(d / time.Second)
-	if d < 0 && d%time.Second != 0 {
-		s--
+// gather takes in an answer that does not fit into one piece. Where its
+// length is known all who wait get it as it comes; where it turns out too
+// large to be kept it is left to who began.
+func (f *fetching) gather(t *cache.Transfer, resp *upstream.Response) (*cache.Answer, error) {
+	largest := f.route.maxEntry
+	length := resp.ContentLength()
+	if length > largest {
+		f.offer(resp, nil)
+		return nil, cache.ErrNotShared
 	}
-	return s
+	if length >= 0 {
+		if a := t.Begin(resp.Status(), f.route.storedFields(resp), int(length)); a != nil {
+			defer resp.Release()
+			if _, err := io.Copy(a, resp.Stream()); err != nil {
+				return nil, fmt.Errorf("the answer broke off: %w: %w", upstream.ErrInvalid, err)
+			}
+			return a.Answer()
+		}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Stream(), largest+1))
+	switch {
+	case err != nil:
+		resp.Release()
+		return nil, fmt.Errorf("the answer broke off: %w: %w", upstream.ErrInvalid, err)
+	case int64(len(body)) > largest:
+		f.offer(resp, body)
+		return nil, cache.ErrNotShared
+	}
+	defer resp.Release()
+	return cache.Build(resp.Status(), f.route.storedFields(resp), body), nil
+}
+
+// invalidate forgets what a request that may have changed something made
+// outdated (RFC 9111 section 4.4), and what its route names. It takes effect
+// before the client has the answer.
+func (x *exchange) invalidate(resp *upstream.Response) {
+	c := x.snapshot.cache
+	c.Invalidate(x.method, resp.Status(), x.scheme, x.authority, x.target, func(name string) string {
+		value, _ := resp.Field(name)
+		return string(value)
+	})
+	if resp.Status() < 400 {
+		x.forget(c)
+	}
+}
+
+// forget forgets the answers of the routes that the exchange's route names.
+func (x *exchange) forget(c *cache.Cache) {
+	for _, id := range x.route.Config.Invalidates {
+		c.Purge(false, c.Tag(cache.TagRoute, id))
+	}
 }

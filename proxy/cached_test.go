@@ -40,7 +40,7 @@ func TestCache(t *testing.T) {
 	w := newWorld(t, settings(cachedRoutes))
 	alice := w.bearer(claims{"sub": "alice", "org_id": "acme"})
 	first := w.do("GET", "/users/alice", "", alice)
-	if first.status != 200 || !strings.HasPrefix(status(first), "hopgate; fwd=miss; stored; ttl=") {
+	if first.status != 200 || !strings.HasPrefix(status(first), "hopgate; fwd=uri-miss; ttl=") {
 		t.Fatalf("%d %v %s", first.status, first.header, first.body)
 	}
 	hit := w.do("GET", "/users/alice", "", alice)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"hopgate/cache"
 	"hopgate/policy"
 	"hopgate/telemetry"
 	"hopgate/token"
@@ -56,8 +57,9 @@ type exchange struct {
 	reason    policy.Reason
 	input     policy.Request
 	outgoing  policy.Outgoing
-	caches    bool // this request takes part in the route's cache
-	streaming bool // the answer's body streams, and ends the exchange
+	freshFor  time.Duration // how long a cached answer stays fresh
+	caches    bool          // this request takes part in the route's cache
+	streaming bool          // the answer's body streams, and ends the exchange
 
 	// Measured.
 	upstreamTime time.Duration
@@ -80,7 +82,12 @@ type exchange struct {
 	arena      []byte
 	request    upstream.Request
 	response   *upstream.Response // nil before the first use, and after a stream took it along
+	prefix     []byte             // of the body of response, read before
+	arrival    *cache.Arrival     // the body of a cached answer that is still arriving
+	stored     storedFields
 	sent       sentFields
+	lookup     cache.Query
+	tags       []cache.Tag
 	relayed    relayed
 	record     telemetry.Record
 }
@@ -110,8 +117,9 @@ func release(x *exchange) {
 	x.located, x.principal = token.Located{}, nil
 	x.content, x.upload = nil, bodyReader{}
 	x.decision, x.reason, x.input = policy.Decision{}, "", policy.Request{}
-	x.caches, x.streaming = false, false
-	x.sent, x.relayed = sentFields{}, relayed{}
+	x.prefix, x.arrival, x.stored = nil, nil, storedFields{}
+	x.caches, x.streaming, x.freshFor = false, false, 0
+	x.sent, x.relayed, x.lookup, x.tags = sentFields{}, relayed{}, cache.Query{}, x.tags[:0]
 	x.upstreamTime, x.endpoint, x.attempts = 0, "", 0
 	x.cacheResult, x.code, x.bytes = "", 0, 0
 	x.verifyTime, x.decideTime, x.known = 0, 0, false

@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"time"
 
+	"hopgate/cache"
 	"hopgate/policy"
 	"hopgate/telemetry"
 	"hopgate/token"
@@ -71,7 +74,7 @@ func (x *exchange) buildRequest() {
 	options := x.fields.has("Connection")
 	for i := range x.fields {
 		f := &x.fields[i]
-		if rt.drop.has(f.name) || shared && !negotiation(f.name) || options && x.fields.listed(f.name) {
+		if rt.drop.has(f.name) || shared && !negotiation(f.name) && !listedIn(rt.Config.Cache.VaryOn, f.name) || options && x.fields.listed(f.name) {
 			continue
 		}
 		value := f.value
@@ -124,26 +127,6 @@ func negotiation(name string) bool {
 	return false
 }
 
-// sentFields are the fields of a request as the upstream sees them, for
-// Vary. It implements cache.Fields.
-type sentFields struct {
-	fields header
-	drop   dropSet
-	shared bool
-}
-
-// Field gives the lines of a name joined, and how many there are.
-func (s *sentFields) Field(name string) (string, int) {
-	if s.drop.has(name) || s.shared && !negotiation(name) {
-		return "", 0
-	}
-	value, n := s.fields.Field(name)
-	if n > 1 {
-		value = s.fields.joined(name)
-	}
-	return value, n
-}
-
 func (x *exchange) via() string {
 	if x.http10 {
 		return "1.0 hopgate"
@@ -173,6 +156,10 @@ func (x *exchange) forward() {
 		x.response = new(upstream.Response)
 	}
 	if err := x.ask(); err != nil {
+		if cache.Unsafe(x.method) {
+			// It may have had its effect all the same.
+			x.forget(x.snapshot.cache)
+		}
 		x.refuse(x.failure(err))
 		return
 	}
@@ -210,6 +197,9 @@ func (p *pool) ask(ctx context.Context, q *upstream.Request, r *upstream.Respons
 // relay answers with the upstream's answer.
 func (x *exchange) relay() {
 	rt, resp := x.route, x.response
+	if cache.Unsafe(x.method) {
+		x.invalidate(resp)
+	}
 	stream := resp.Stream()
 	body := resp.Body()
 	if rt.filter != nil {
@@ -226,14 +216,18 @@ func (x *exchange) relay() {
 	x.answer.status(x.code)
 	x.copyFields(resp)
 	if x.route.cached {
-		x.addForwardedStatus()
+		x.answer.add("Cache-Status", "hopgate; fwd=bypass")
 	}
 	x.finishHead()
 	switch {
 	case stream != nil:
-		x.relayed = relayed{x: x, from: stream, since: time.Now()}
-		x.streaming = true
-		x.answer.stream(&x.relayed, resp.ContentLength())
+		if x.prefix != nil {
+			stream = struct {
+				io.Reader
+				io.Closer
+			}{io.MultiReader(bytes.NewReader(x.prefix), stream), stream}
+		}
+		x.stream(stream, resp.ContentLength())
 	case x.method == "HEAD" || x.code == 304:
 		// The length is that of the answer to GET, where the upstream says it
 		// and no filter changes it.
@@ -246,6 +240,14 @@ func (x *exchange) relay() {
 		x.answer.body(body)
 		x.bytes = int64(len(body))
 	}
+}
+
+// stream leaves the body to the transport, which ends the exchange when it
+// has written it.
+func (x *exchange) stream(body io.ReadCloser, length int64) {
+	x.relayed = relayed{x: x, from: body, since: time.Now()}
+	x.streaming = true
+	x.answer.stream(&x.relayed, length)
 }
 
 // fielder is an answer from which fields are copied.
@@ -261,7 +263,7 @@ func (x *exchange) copyFields(from fielder) {
 	x.arena = x.arena[:0]
 	for i := range from.Len() {
 		name, value := from.FieldAt(i)
-		if rt.dropAnswer.has(lend(name)) {
+		if len(name) == 0 || rt.dropAnswer.has(lend(name)) {
 			continue
 		}
 		if rt.private && len(name) == len("Cache-Control") && equalFold(lend(name), "Cache-Control") {
@@ -275,6 +277,10 @@ func (x *exchange) copyFields(from fielder) {
 	}
 	if rt.private {
 		x.scratch = appendPrivate(x.scratch[:0], lend(x.arena), rt.cached)
+		if x.freshFor > 0 && rt.cached && rt.Config.Cache.BrowserTTL > 0 && x.code < 300 {
+			x.scratch = append(x.scratch[:0], "private, max-age="...)
+			x.scratch = strconv.AppendInt(x.scratch, int64(min(x.freshFor, rt.Config.Cache.BrowserTTL)/time.Second), 10)
+		}
 		x.answer.addBytes(nameCacheControl, x.scratch)
 	}
 }

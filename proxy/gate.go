@@ -51,7 +51,7 @@ func (g *Gate) serve(x *exchange) {
 		return
 	}
 	if x.caches {
-		x.serveCached(g)
+		x.serveCached()
 		return
 	}
 	x.forward()

@@ -191,6 +191,9 @@ func canonicalPath(path string) bool {
 			if i+2 >= len(path) || class[path[i+1]]&classHex == 0 || class[path[i+2]]&classHex == 0 {
 				return false
 			}
+			if path[i+1] >= 'a' || path[i+2] >= 'a' {
+				return false // RFC 3986 section 6.2.2.1: capitals
+			}
 			d := unhex(path[i+1])<<4 | unhex(path[i+2])
 			if d < ' ' || d == 0x7f || d == '/' || d == '\\' || class[d]&classUnreserved != 0 || !r.next(d) {
 				return false

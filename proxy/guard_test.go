@@ -28,7 +28,7 @@ func TestCanonicalPath(t *testing.T) {
 		"overlong slash": "/%C0%AF", "lone continuation": "/%80", "cut rune": "/%C3", "cut rune before text": "/%C3a", "surrogate": "/%ED%A0%80",
 		"space": "/a b", "non-ASCII": "/é", "fragment": "/a#b", "question mark": "/a?b", "quote": `/a"b`, "less": "/<a>", "brackets": "/a[0]", "brace": "/{a}", "pipe": "/a|b", "caret": "/a^b", "grave": "/a`b",
 		"path parameter after dots": "/public/..;/admin", "path parameter after a dot": "/.;x=1/admin", "encoded semicolon after dots": "/..%3B/admin", "small encoded semicolon": "/..%3b",
-		"control": "/a\x01", "NUL": "/a\x00", "line separator": "/%E2%80%A8",
+		"small hexadecimal digits": "/%c3%a9", "control": "/a\x01", "NUL": "/a\x00", "line separator": "/%E2%80%A8",
 	}
 	for name, p := range bad {
 		if canonicalPath(p) {

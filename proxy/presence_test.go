@@ -67,7 +67,10 @@ routes:
 		}
 		t.Logf("%s: noticed after %v", path, time.Since(started))
 	}
-	eventually(t, "recorded", func() bool { return w.metric(`hopgate_upstream_in_flight{upstream="backend"}`) == "0" })
+	eventually(t, "recorded", func() bool {
+		return w.metric(`hopgate_upstream_in_flight{upstream="backend"}`) == "0" &&
+			w.metric(`hopgate_requests_total{decision="allow",reason="allowed_anonymous",route="events"}`) == "1"
+	})
 	log := w.logged()
 	if strings.Count(log, `"path":"/wait"`) != 1 || strings.Count(log, `"path":"/events"`) != 1 {
 		t.Errorf("each exchange is logged once:\n%s", log)

@@ -71,6 +71,7 @@ func equalName(a, b string) bool { return len(a) == len(b) && equalFold(a, b) }
 var forCaches = []string{
 	"surrogate-control", "cdn-cache-control", "cloudflare-cdn-cache-control", "vercel-cdn-cache-control",
 	"netlify-cdn-cache-control", "akamai-cache-control", "edge-control", "x-accel-expires",
+	"hopgate-cache-control", "cache-tag", "surrogate-key",
 }
 
 // forServers are response fields by which an upstream commands a server in

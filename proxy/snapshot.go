@@ -87,15 +87,17 @@ type route struct {
 	filter      *filter.Filter
 	cacheRule   cache.Rule
 	cached      bool
-	shared      bool // callers of several users share answers
-	private     bool // answers are for the caller alone: a token was asked for
-	maxHold     int64
+	shared      bool  // callers of several users share answers
+	private     bool  // answers are for the caller alone: a token was asked for
+	maxHold     int64 // answers up to this size come in one piece
+	maxEntry    int64 // the largest that are stored
 	limiter     *limiter
 	limit       *config.Limit
 	policyField string // RateLimit-Policy
 	cors        *cors
 	drop        dropSet // request fields that do not pass
 	dropAnswer  dropSet // response fields that do not pass
+	dropStored  dropSet // response fields that are not even stored
 	tokenParams []string
 	protocols   []string // WebSocket subprotocols that announce a token
 	whole       bool     // the answer must be held in memory
@@ -199,10 +201,15 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	if cc := c.Cache; cc != nil {
 		rt.cached = true
 		rt.cacheRule = cache.Rule{
-			TTL:                  cc.TTL,
+			TTL:                  cc.TTL.For,
+			Origin:               cc.TTL.Origin,
+			NegativeTTL:          cc.NegativeTTL,
 			StaleWhileRevalidate: cc.StaleWhileRevalidate,
 			StaleIfError:         cc.StaleIfError,
 			Public:               cc.Scope.Word == "public",
+			Personal:             cc.Scope.Word == "user" || cc.Scope.Word == "session",
+			Heuristic:            cc.Heuristic,
+			IgnoreRequest:        cc.IgnoreRequest,
 		}
 		rt.shared = cc.Scope.Word != "user" && cc.Scope.Word != "session"
 	}
@@ -213,8 +220,9 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	case rt.filter != nil:
 		rt.maxHold = int64(up.MaxResponseBytes)
 	case rt.cached:
-		rt.maxHold = int64(s.Config.Cache.MaxEntryBytes)
+		rt.maxHold = min(wholeBody, int64(s.Config.Cache.MaxEntryBytes))
 	}
+	rt.maxEntry = int64(s.Config.Cache.MaxEntryBytes)
 	rt.drop = newDropSet(neverForwarded, identityFields(c, &up), c.Request.Remove, []string{s.requestID}, s.verifier.TokenFields(rt.issuers))
 	rt.tokenParams = s.verifier.TokenParams(rt.issuers)
 	rt.protocols = s.verifier.TokenProtocols(rt.issuers)
@@ -222,7 +230,8 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 		rt.drop.add(conditional...)
 	}
 	rt.dropAnswer = newDropSet(c.Response.RemoveHeaders, []string{s.requestID}, forServers)
-	if rt.private {
+	rt.dropStored = newDropSet(c.Response.RemoveHeaders, []string{s.requestID}, forServers, corsFields)
+	if rt.private || rt.cached {
 		rt.dropAnswer.add(forCaches...)
 	}
 	if rt.cached {
@@ -232,7 +241,9 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	rt.dropAnswer.add(corsFields...)
 	if rt.filter != nil {
 		// They describe the bytes before the filter.
-		rt.dropAnswer.add("etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges")
+		described := []string{"etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"}
+		rt.dropAnswer.add(described...)
+		rt.dropStored.add(described...)
 	}
 	if c.Limit != nil {
 		rt.limit = c.Limit
