@@ -110,19 +110,7 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 	r.publish(snapshot)
 	r.metrics.Reload(snapshot.Generation, time.Now(), nil)
 
-	server := proxy.NewServer(r.gate, proxy.ServerOptions{
-		MaxHeaderBytes: int(cfg.Server.MaxHeaderBytes),
-		MaxTargetBytes: int(cfg.Server.MaxTargetBytes),
-		MaxConnections: cfg.Server.MaxConnections,
-
-		MaxConnectionsPerAddress: cfg.Server.MaxConnectionsPerAddress,
-		ProxyProtocol:            cfg.Server.ProxyProtocol,
-		H2C:                      cfg.Server.H2C,
-
-		ReadTimeout:  cfg.Server.ReadTimeout,
-		WriteTimeout: cfg.Server.WriteTimeout,
-		IdleTimeout:  cfg.Server.IdleTimeout,
-	}, r.log)
+	server := proxy.NewServer(r.gate, proxy.OptionsOf(&cfg.Server), r.log)
 	r.metrics.OnConnections(server.Connections)
 
 	ended := make(chan error, 2)

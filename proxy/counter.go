@@ -7,9 +7,12 @@ import (
 	"sync/atomic"
 )
 
-// maxGreeting bounds the connections at once that have neither sent their
-// first bytes nor ended their TLS handshake.
-const maxGreeting = 1024
+// minGreeting is how many connections at once may at least be without their
+// first bytes or the end of their TLS handshake. They may be as many as there
+// may be connections, so that silent ones take nobody's place: which address
+// has too many is known of all but those whose PROXY protocol header has not
+// come.
+const minGreeting = 1024
 
 // counter bounds connections, in all and per client address.
 type counter struct {
@@ -93,7 +96,7 @@ func (n *counter) open() int {
 func (n *counter) greet() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.greeting >= maxGreeting {
+	if n.most > 0 && n.greeting >= max(n.most, minGreeting) {
 		n.refused.Add(1)
 		return false
 	}

@@ -126,15 +126,13 @@ func newWorld(t testing.TB, text string) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	w.publish(ctx, text)
-	ln, err := Listen("127.0.0.1:0")
+	s := &w.gate.Current().Config.Server
+	ln, err := Listen(s.Listen)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := w.gate.Current().Config.Server
-	w.server = NewServer(w.gate, ServerOptions{
-		MaxHeaderBytes: int(s.MaxHeaderBytes), MaxTargetBytes: int(s.MaxTargetBytes), MaxConnections: s.MaxConnections,
-		ReadTimeout: s.ReadTimeout, WriteTimeout: s.WriteTimeout, IdleTimeout: s.IdleTimeout,
-	}, slog.New(slog.DiscardHandler))
+	w.server = NewServer(w.gate, OptionsOf(s), slog.New(slog.DiscardHandler))
+	w.server.grace = 50 * time.Millisecond
 	w.address = ln.Addr().String()
 	w.url = "http://" + w.address
 	if s.TLS != nil {

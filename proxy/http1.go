@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -17,8 +18,9 @@ import (
 // pipeline and writes the answer through it. It is the hot one, and
 // allocates nothing of its own per request.
 type http1 struct {
-	gate   *Gate
-	server *fasthttp.Server
+	gate    *Gate
+	server  *fasthttp.Server
+	closing atomic.Bool // every connection ends with its next answer
 }
 
 func newHTTP1(g *Gate, o ServerOptions) *http1 {
@@ -58,6 +60,9 @@ const prefetch = 4 << 10
 func (h *http1) handle(ctx *fasthttp.RequestCtx) {
 	x, a := h.lend(ctx)
 	h.gate.serve(x)
+	if h.closing.Load() && !a.taken {
+		a.closeAfter()
+	}
 	h.done(x, a)
 }
 
@@ -173,6 +178,7 @@ type http1Answer struct {
 	response *fasthttp.Response
 	conn     *conn
 	upload   upload
+	taken    bool // the connection is no longer HTTP's
 }
 
 var answers = sync.Pool{New: func() any { return new(http1Answer) }}
@@ -197,6 +203,7 @@ func (a *http1Answer) tunnel(run func(net.Conn)) {
 	a.add("Upgrade", "websocket")
 	// From now on what the client sends is no HTTP.
 	a.conn.Release()
+	a.taken = true
 	a.ctx.Hijack(run)
 }
 func (a *http1Answer) closeAfter() { a.response.SetConnectionClose() }

@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"hopgate/policy"
@@ -16,12 +18,13 @@ import (
 // http2 is the HTTP/2 transport: it lends what net/http has read to the same
 // pipeline that HTTP/1.1 goes through.
 type http2 struct {
-	gate   *Gate
-	server *http.Server
+	gate    *Gate
+	server  *http.Server
+	options ServerOptions
 }
 
 func newHTTP2(g *Gate, o ServerOptions) *http2 {
-	h := &http2{gate: g}
+	h := &http2{gate: g, options: o}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -40,7 +43,8 @@ func newHTTP2(g *Gate, o ServerOptions) *http2 {
 // ServeHTTP lends one request to the pipeline.
 func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := acquire()
-	a := &http2Answer{w: w, code: http.StatusOK}
+	control := http.NewResponseController(w)
+	a := &http2Answer{w: w, control: control, code: http.StatusOK, timeout: h.options.WriteTimeout}
 	x.answer, x.ctx = a, r.Context()
 	x.method = r.Method
 	x.target = r.RequestURI
@@ -67,10 +71,13 @@ func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.ContentLength > 0:
 		x.framing.length = r.ContentLength
-		x.body = r.Body
 	case r.ContentLength < 0:
 		x.framing.chunked = true
-		x.body = r.Body
+	}
+	if r.ContentLength != 0 {
+		body := &http2Body{ReadCloser: r.Body, stall: stall{timeout: h.options.ReadTimeout, cut: control.SetReadDeadline}}
+		defer body.stall.close()
+		x.body = body
 	}
 	h.gate.serve(x)
 	if !x.streaming {
@@ -79,17 +86,88 @@ func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.finish()
 }
 
+// http2Body is a request's body, whose sender may be slow but may not stop.
+type http2Body struct {
+	io.ReadCloser
+	stall stall
+}
+
+// Read implements io.Reader.
+func (b *http2Body) Read(p []byte) (int, error) {
+	b.stall.begin()
+	defer b.stall.end()
+	return b.ReadCloser.Read(p)
+}
+
+// stall cuts a stream of HTTP/2 off when one read or one write takes too
+// long. The deadlines that net/http has for that run out between two writes
+// as well, and streams may be silent as long as they like.
+type stall struct {
+	timeout time.Duration
+	cut     func(time.Time) error // sets a deadline of the stream
+
+	mu    sync.Mutex
+	timer *time.Timer
+	since time.Time // when what is under way began, or zero
+	over  bool
+}
+
+// begin and end frame a read or a write.
+func (s *stall) begin() {
+	if s.timeout <= 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Now()
+	if s.timer == nil {
+		s.timer = time.AfterFunc(s.timeout, s.expired)
+	} else {
+		s.timer.Reset(s.timeout)
+	}
+}
+
+func (s *stall) end() {
+	if s.timeout <= 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Time{}
+	s.timer.Stop()
+}
+
+// expired cuts what is under way, unless the timer went off for what was
+// before.
+func (s *stall) expired() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over && !s.since.IsZero() && time.Since(s.since) >= s.timeout {
+		_ = s.cut(time.Unix(1, 0))
+	}
+}
+
+// close ends the use of cut, which must not be called once the stream's
+// handler has returned.
+func (s *stall) close() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+}
+
 // http2Answer gathers an answer and writes it through net/http. Field values
 // are copied and bodies too, so that it can be written when the exchange has
 // been given back.
 type http2Answer struct {
-	w      http.ResponseWriter
-	code   int
-	length int64
-	known  bool // length is known
-	silent bool // no length is said
-	bytes  []byte
-	reader io.ReadCloser
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration // of one write
+	code    int
+	length  int64
+	known   bool // length is known
+	silent  bool // no length is said
+	bytes   []byte
+	reader  io.ReadCloser
 }
 
 func (a *http2Answer) status(code int)             { a.code = code }
@@ -116,7 +194,7 @@ func (a *http2Answer) closeAfter() {}
 
 func (a *http2Answer) reset() {
 	clear(a.w.Header())
-	*a = http2Answer{w: a.w, code: http.StatusInternalServerError}
+	*a = http2Answer{w: a.w, control: a.control, timeout: a.timeout, code: http.StatusInternalServerError}
 }
 
 // finish sends what was gathered.
@@ -130,22 +208,35 @@ func (a *http2Answer) finish() {
 	if a.known && a.code != http.StatusNoContent && a.code != http.StatusNotModified {
 		a.w.Header().Set("Content-Length", strconv.FormatInt(a.length, 10))
 	}
+	writes := stall{timeout: a.timeout, cut: a.control.SetWriteDeadline}
+	defer func() {
+		writes.close()
+		// What net/http still holds is bounded by its own deadline.
+		if a.timeout > 0 {
+			_ = a.control.SetWriteDeadline(time.Now().Add(a.timeout))
+		}
+	}()
 	a.w.WriteHeader(a.code)
 	if a.reader == nil {
-		_, _ = a.w.Write(a.bytes)
+		for part := range slices.Chunk(a.bytes, http2Part) {
+			if a.write(&writes, part) != nil {
+				return
+			}
+		}
 		return
 	}
-	flush := http.NewResponseController(a.w)
-	_ = flush.Flush()
-	buf := make([]byte, 32<<10)
+	_ = a.flush(&writes)
+	buf := make([]byte, http2Part)
 	for {
 		n, err := a.reader.Read(buf)
 		if n > 0 {
-			if _, werr := a.w.Write(buf[:n]); werr != nil {
+			if a.write(&writes, buf[:n]) != nil {
 				return
 			}
 			// Each part goes out at once: it may be an event.
-			_ = flush.Flush()
+			if a.flush(&writes) != nil {
+				return
+			}
 		}
 		if err == io.EOF { //nolint:errorlint // streams end in the bare io.EOF
 			return
@@ -155,4 +246,22 @@ func (a *http2Answer) finish() {
 			panic(http.ErrAbortHandler)
 		}
 	}
+}
+
+// http2Part is how much of a body is written at a time.
+const http2Part = 32 << 10
+
+// write passes a part of the body on, as fast as the client takes it.
+func (a *http2Answer) write(s *stall, part []byte) error {
+	s.begin()
+	defer s.end()
+	_, err := a.w.Write(part)
+	return err
+}
+
+// flush sends what was written.
+func (a *http2Answer) flush(s *stall) error {
+	s.begin()
+	defer s.end()
+	return a.control.Flush()
 }

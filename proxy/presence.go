@@ -122,6 +122,25 @@ func (w *watcher) remove(c *conn) {
 	w.mu.Unlock()
 }
 
+// wait returns when there are no connections, or when ctx is done.
+func (w *watcher) wait(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		w.mu.Lock()
+		left := len(w.conns)
+		w.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // run looks at the connections until ctx is done.
 func (w *watcher) run(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)

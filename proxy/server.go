@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hopgate/config"
 )
 
 // ServerOptions are the settings of a listener that hold for its life: a
@@ -30,6 +32,21 @@ type ServerOptions struct {
 	H2C bool
 }
 
+// OptionsOf gives the settings that a configuration has for its listener.
+func OptionsOf(s *config.Server) ServerOptions {
+	return ServerOptions{
+		MaxHeaderBytes:           int(s.MaxHeaderBytes),
+		MaxTargetBytes:           int(s.MaxTargetBytes),
+		MaxConnections:           s.MaxConnections,
+		MaxConnectionsPerAddress: s.MaxConnectionsPerAddress,
+		ReadTimeout:              s.ReadTimeout,
+		WriteTimeout:             s.WriteTimeout,
+		IdleTimeout:              s.IdleTimeout,
+		ProxyProtocol:            s.ProxyProtocol,
+		H2C:                      s.H2C,
+	}
+}
+
 // Server accepts connections and gives their requests to a Gate. Its methods
 // may be called concurrently.
 type Server struct {
@@ -41,17 +58,25 @@ type Server struct {
 	watcher  *watcher
 	unwatch  context.CancelFunc
 	counted  counter
+	grace    time.Duration // see Shutdown
 	draining atomic.Bool
+	settled  chan struct{} // closed when Shutdown waits for no more connections to be taken in
 
 	mu        sync.Mutex
 	listeners []net.Listener
-	greeting  sync.WaitGroup
+	accepting sync.WaitGroup // accept loops and greetings
 }
+
+// idleGrace is how long Shutdown leaves idle connections of HTTP/1.1 open. A
+// request that is under way to the gate when they are closed is lost, and
+// its client cannot know whether it was served; within this time it gets its
+// answer, and with it the word that the connection ends.
+const idleGrace = time.Second
 
 // NewServer makes a server for gate; it does not listen yet. Shutdown ends
 // what it started.
 func NewServer(gate *Gate, o ServerOptions, log *slog.Logger) *Server {
-	s := &Server{gate: gate, options: o, log: log, watcher: newWatcher()}
+	s := &Server{gate: gate, options: o, log: log, watcher: newWatcher(), grace: idleGrace, settled: make(chan struct{})}
 	s.counted.most, s.counted.mostPerAddress = o.MaxConnections, o.MaxConnectionsPerAddress
 	s.counted.by = make(map[netip.Addr]int)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -73,6 +98,7 @@ func (s *Server) Serve(ln net.Listener, withTLS bool) error {
 		return nil
 	}
 	s.listeners = append(s.listeners, ln)
+	s.accepting.Add(1)
 	s.mu.Unlock()
 	err := s.accept(ln, withTLS)
 	if s.draining.Load() {
@@ -91,6 +117,17 @@ func (s *Server) accept(ln net.Listener, withTLS bool) error {
 	defer wg.Wait()
 	defer one.Close()
 	defer two.Close()
+	err := s.take(ln, withTLS, one, two)
+	s.accepting.Done()
+	if s.draining.Load() {
+		// What was accepted before is served.
+		<-s.settled
+	}
+	return err
+}
+
+// take accepts connections until that fails for good.
+func (s *Server) take(ln net.Listener, withTLS bool, one, two *handoff) error {
 	greets := withTLS || s.options.H2C || len(s.options.ProxyProtocol) > 0
 	for {
 		c, err := ln.Accept()
@@ -114,7 +151,7 @@ func (s *Server) accept(ln net.Listener, withTLS bool) error {
 			_ = c.Close()
 			continue
 		}
-		s.greeting.Go(func() {
+		s.accepting.Go(func() {
 			defer s.counted.greeted()
 			s.greet(c, withTLS, one, two)
 		})
@@ -128,27 +165,53 @@ func passing(err error) bool {
 	return errors.As(err, &n) && (n.Timeout() || n.Temporary())
 }
 
-// Shutdown stops accepting, lets open requests finish, tells WebSockets to
-// go, and closes idle connections. It returns when all are gone, or with
-// ctx's error when they are not gone in time.
+// Shutdown stops accepting, lets open requests finish, tells WebSockets and
+// clients of HTTP/2 to go, and closes idle connections. It returns when all
+// are gone, or with ctx's error when they are not gone in time.
+//
+// No request is lost by it: connections that were accepted are served, and
+// those of HTTP/1.1 get the word that they end with their next answer; only
+// those without a request for a second are closed without one. It is called once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.unwatch()
 	s.mu.Lock()
 	s.draining.Store(true)
+	s.h1.closing.Store(true)
 	for _, ln := range s.listeners {
 		_ = ln.Close()
 	}
 	s.mu.Unlock()
+	grace, cancel := context.WithTimeout(ctx, s.grace)
+	defer cancel()
 	var wg sync.WaitGroup
 	var err1, err2, err3 error
-	wg.Go(func() { err1 = s.h1.server.ShutdownWithContext(ctx) })
-	wg.Go(func() { err2 = s.h2.server.Shutdown(ctx) })
 	wg.Go(func() { err3 = s.gate.tunnels.shutdown(ctx) })
+	s.settle(grace)
+	close(s.settled)
+	wg.Go(func() { err2 = s.h2.server.Shutdown(ctx) })
+	wg.Go(func() {
+		s.watcher.wait(grace)
+		err1 = s.h1.server.ShutdownWithContext(ctx)
+	})
 	wg.Wait()
 	if errors.Is(err1, net.ErrClosed) {
 		err1 = nil
 	}
 	return errors.Join(err1, err2, err3)
+}
+
+// settle waits until the connections that were accepted are with their
+// transports, or ctx is done.
+func (s *Server) settle(ctx context.Context) {
+	taken := make(chan struct{})
+	go func() {
+		s.accepting.Wait()
+		close(taken)
+	}()
+	select {
+	case <-taken:
+	case <-ctx.Done():
+	}
 }
 
 // Connections gives the number of open client connections.
