@@ -495,7 +495,7 @@ func play(t *testing.T, seed uint64, steps int) {
 }
 
 func TestAgainstModel(t *testing.T) {
-	runs := 1500
+	runs := 800
 	if raceEnabled || testing.Short() {
 		runs = 200
 	}

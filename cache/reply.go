@@ -22,14 +22,14 @@ type Reply struct {
 // be understood, gets the whole. It does not allocate.
 func (a *Answer) Reply(method string, req Fields) Reply {
 	whole := Reply{Status: a.status, Body: a.body}
-	if a.status != 200 || method != "GET" && method != "HEAD" {
+	if a.status < 200 || a.status > 299 || method != "GET" && method != "HEAD" {
 		return whole
 	}
 	if a.unmodified(req) {
 		return Reply{Status: 304}
 	}
 	ranges, n := req.Field("range")
-	if n != 1 || method != "GET" || !a.ifRange(req) {
+	if n != 1 || a.status != 200 || method != "GET" || !a.ifRange(req) {
 		return whole
 	}
 	first, last, ok := parseRange(ranges, len(a.body))

@@ -53,8 +53,12 @@ func TestConditionalRequests(t *testing.T) {
 				t.Errorf("%s, %s: %d %q, want %d", tt.name, method, r.Status, r.Body, tt.want)
 			}
 		}
+		// Preconditions are for answers that succeed (section 13.2.1).
 		if r := build(404, "body", tt.answer...).Reply("GET", tt.req); r.Status != 404 {
 			t.Errorf("%s: a 404 became %d", tt.name, r.Status)
+		}
+		if r := build(203, "body", tt.answer...).Reply("GET", tt.req); (r.Status == 304) != (tt.want == 304) || r.Status == 206 {
+			t.Errorf("%s: a 203 became %d", tt.name, r.Status)
 		}
 	}
 }

@@ -49,6 +49,8 @@ const (
 	maxQueued = 1024
 	// What ristretto takes with nothing in it: its queue and 256 maps.
 	ristrettoBytes = 320 << 10
+	// Room for what a slot holds beside a body: fields, key, bookkeeping.
+	besideBody = 64 << 10
 	// What the index takes with nothing in it.
 	indexBytes = 32 << 10
 	// Bytes of the bound for each of ristretto's counters, and what each of
@@ -63,7 +65,7 @@ func newStore(x *index, maxBytes, maxEntryBytes int64) (*store, error) {
 	st := &store{
 		index:  x,
 		budget: budget,
-		window: max(budget/16, min(maxEntryBytes, budget/2)),
+		window: max(budget/16, min(maxEntryBytes+besideBody, budget/2)),
 	}
 	st.head.prev, st.head.next = &st.head, &st.head
 	main, err := ristretto.NewCache(&ristretto.Config[uint64, *slot]{

@@ -108,6 +108,25 @@ func TestCountsStayRightUnderContention(t *testing.T) {
 	}
 }
 
+// The largest body that may be stored is stored, with everything beside it.
+func TestLargestEntry(t *testing.T) {
+	const most = 1 << 20
+	c := newTestCache(t, Options{MaxBytes: 8 << 20, MaxEntryBytes: most})
+	lines := fields{"X-A", string(make([]byte, 30<<10))}
+	for size, want := range map[int]bool{most: true, most + 1: false} {
+		if got := keepAnswer(t, c, fmt.Sprint(size), fields{}, minute, build(200, string(make([]byte, size)), lines...)); got.Stored != want {
+			t.Errorf("%d bytes: stored %v", size, got.Stored)
+		}
+	}
+	// In a cache that is small for it, half of that is what one entry can be.
+	c = newTestCache(t, Options{MaxBytes: 1 << 20, MaxEntryBytes: most})
+	for size, want := range map[int]bool{200 << 10: true, 700 << 10: false} {
+		if got := keepAnswer(t, c, fmt.Sprint(size), fields{}, minute, build(200, string(make([]byte, size)))); got.Stored != want {
+			t.Errorf("%d bytes in a small cache: stored %v", size, got.Stored)
+		}
+	}
+}
+
 // Ristretto does not compare keys; two of one hash must never meet.
 func TestKeysOfOneHash(t *testing.T) {
 	c := newTestCache(t, Options{})
