@@ -430,3 +430,21 @@ func BenchmarkWrite(b *testing.B) {
 		l.write()
 	}
 }
+
+// FuzzAppendJSON holds the log's own encoder against the standard library's.
+func FuzzAppendJSON(f *testing.F) {
+	for _, s := range []string{"", "plain", "a\"b\\c", "\n\r\t\x00\x1f\x7f", "é\xff\xc3", "<&>", "\u2028", "\ufffd"} {
+		f.Add(s, int64(len(s)))
+	}
+	f.Fuzz(func(t *testing.T, s string, n int64) {
+		var got string
+		if err := json.Unmarshal(appendJSON(nil, s), &got); err != nil || got != strings.ToValidUTF8(strings.Join(strings.Split(s, ""), ""), "\ufffd") && got != strings.Map(func(r rune) rune { return r }, s) {
+			t.Errorf("%q gives %s, %q, %v", s, appendJSON(nil, s), got, err)
+		}
+		d := time.Duration(n & (1<<50 - 1))
+		var ms float64
+		if err := json.Unmarshal(appendMilliseconds(nil, d), &ms); err != nil || ms != float64(d.Microseconds())/1000 {
+			t.Errorf("%v gives %s, %v", d, appendMilliseconds(nil, d), err)
+		}
+	})
+}
