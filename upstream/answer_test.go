@@ -30,8 +30,9 @@ func (s *scripted) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (*scripted) SetReadDeadline(time.Time) error { return nil }
-func (*scripted) Close() error                    { return nil }
+func (*scripted) SetReadDeadline(time.Time) error  { return nil }
+func (*scripted) SetWriteDeadline(time.Time) error { return nil }
+func (*scripted) Close() error                     { return nil }
 
 // outcome is what became of an answer.
 type outcome struct {
