@@ -110,7 +110,11 @@ func (c *Cache) Lookup(q *Query) Found {
 	found := Found{Forward: ForwardURIMiss}
 	switch {
 	case e != nil:
-		found = c.judge(e, q.Rule, &req)
+		now := c.clock.of(q.Now)
+		if q.Now.IsZero() {
+			now = c.clock.instant()
+		}
+		found = e.judge(q.Rule, &req, now, c.purges.since(e.born, e.tags))
 	case s != nil:
 		found.Forward = ForwardVaryMiss
 	}

@@ -21,8 +21,10 @@ func newClock(now func() time.Time) clock {
 	return clock{now: now, base: now()}
 }
 
-func (c *clock) instant() instant {
-	t := c.now()
+func (c *clock) instant() instant { return c.of(c.now()) }
+
+// of makes an instant of a reading of the clock.
+func (c *clock) of(t time.Time) instant {
 	return instant{mono: int64(t.Sub(c.base)), wall: t.UnixNano() - c.base.UnixNano()}
 }
 

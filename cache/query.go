@@ -15,6 +15,9 @@ type Query struct {
 	Fields Fields
 	// Rule is the route's.
 	Rule *Rule
+	// Now is a reading of the cache's clock by a caller who has just made one;
+	// zero has the cache make one. Only [Cache.Lookup] looks at it.
+	Now time.Time
 	// Tags are the purges that reach the answer, beside those for its key
 	// and for the tags that it names itself. They are lent.
 	Tags []Tag

@@ -106,7 +106,8 @@ func (x *exchange) finishHead() {
 		x.cors.mark(x)
 	}
 	x.answer.addBytes(x.snapshot.requestIDName, x.requestID)
-	x.scratch = appendServerTiming(x.scratch[:0], x.hop(x.gate.now()), x.upstreamTime)
+	x.answered = x.gate.now()
+	x.scratch = appendServerTiming(x.scratch[:0], x.hop(x.answered), x.upstreamTime)
 	x.answer.addBytes(nameServerTiming, x.scratch)
 }
 

@@ -126,7 +126,7 @@ func listedIn(names []string, name string) bool {
 func (x *exchange) serveCached() {
 	rt, c := x.route, x.snapshot.cache
 	x.sent = sentFields{fields: x.fields, drop: rt.drop, shared: rt.shared, varyOn: rt.Config.Cache.VaryOn}
-	x.lookup = cache.Query{Key: x.key, Method: x.method, Fields: &x.sent, Rule: &rt.cacheRule}
+	x.lookup = cache.Query{Key: x.key, Method: x.method, Fields: &x.sent, Rule: &rt.cacheRule, Now: x.lapse}
 	found := c.Lookup(&x.lookup)
 	switch found.State {
 	case cache.Fresh, cache.Stale:

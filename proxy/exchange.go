@@ -37,6 +37,8 @@ type exchange struct {
 	// Found out on the way.
 	snapshot  *Snapshot
 	start     time.Time
+	lapse     time.Time // when the last step that is measured ended
+	answered  time.Time // when the head of the answer was complete
 	host      string // authority without port, in small letters
 	path      string // escaped, canonical, as it will be forwarded
 	query     string
@@ -110,7 +112,7 @@ func release(x *exchange) {
 	x.hosts, x.framing, x.http10, x.malformed = 0, framing{}, false, ""
 	x.fields = x.fields[:0]
 	x.peer = netip.AddrPort{}
-	x.snapshot, x.start = nil, time.Time{}
+	x.snapshot, x.start, x.lapse, x.answered = nil, time.Time{}, time.Time{}, time.Time{}
 	x.host, x.path, x.query, x.hasQuery, x.origin = "", "", "", false, ""
 	x.client, x.chain, x.trusted = netip.Addr{}, "", false
 	x.route, x.cors, x.allow = nil, nil, ""

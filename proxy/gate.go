@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"runtime/debug"
-	"time"
 
 	"hopgate/policy"
 	"hopgate/token"
@@ -163,13 +162,14 @@ func (x *exchange) authenticate() policy.Reason {
 		x.principal = token.Anonymous
 		return policy.Allowed
 	}
-	started := time.Now()
 	var err error
 	if x.located, err = x.snapshot.verifier.Locate(rt.issuers, &x.fields, x.query); err != nil {
 		return policy.ReasonOf(err)
 	}
-	x.principal, x.known, err = x.snapshot.verifier.Verify(x.ctx, rt.issuers, x.located.Token)
-	x.verifyTime = time.Since(started)
+	started := x.gate.now()
+	x.principal, x.known, err = x.snapshot.verifier.VerifyAt(x.ctx, rt.issuers, x.located.Token, started)
+	x.lapse = x.gate.now()
+	x.verifyTime = x.lapse.Sub(started)
 	if err != nil {
 		x.principal = nil
 		return policy.ReasonOf(err)
@@ -194,9 +194,13 @@ func (x *exchange) authorize() policy.Reason {
 		}
 		in.Body = x.content
 	}
-	started := time.Now()
+	started := x.lapse
+	if rt.Config.Anonymous || rt.NeedsBody() {
+		started = x.gate.now()
+	}
 	x.decision = rt.Decide(&x.match, in, x.principal)
-	x.decideTime = time.Since(started)
+	x.lapse = x.gate.now()
+	x.decideTime = x.lapse.Sub(started)
 	if x.decision.Effect != policy.Allow {
 		return x.decision.Reason
 	}

@@ -10,7 +10,11 @@ import (
 
 // record counts an exchange and writes it to the access log.
 func (g *Gate) record(x *exchange) {
-	took := g.now().Sub(x.start)
+	// What follows the head is copying; a body that streams ends later.
+	took := x.answered.Sub(x.start)
+	if x.relayed.since != (time.Time{}) {
+		took = g.now().Sub(x.start)
+	}
 	hop := took - x.upstreamTime
 	m := x.snapshot.unrouted
 	routeID := ""

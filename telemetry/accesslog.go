@@ -313,7 +313,7 @@ func (l *AccessLog) write() {
 	l.mu.Lock()
 	l.front, l.back = l.back, l.front
 	l.mu.Unlock()
-	text := string(l.back.text) // one copy for the strings of all records
+	text := l.back.text
 	for i := range l.back.records {
 		text = l.encode(&l.back.records[i], text)
 		if l.buf.Len() >= writeSize {
@@ -340,8 +340,8 @@ func (l *AccessLog) flush() {
 // text, and gives the rest of text. It writes what slog's JSONHandler would:
 // the log is most of what a busy gate writes, and the handler's generality
 // costs several times as much as this.
-func (l *AccessLog) encode(p *packed, text string) string {
-	var strs [texts]string
+func (l *AccessLog) encode(p *packed, text []byte) []byte {
+	var strs [texts][]byte
 	for i, n := range p.lens {
 		strs[i], text = clean(text[:n]), text[n:]
 	}
@@ -356,7 +356,7 @@ func (l *AccessLog) encode(p *packed, text string) string {
 	b = append(b, level.String()...)
 	b = append(b, `","msg":"request"`...)
 	str := func(key string, i int) {
-		if strs[i] != "" {
+		if len(strs[i]) > 0 {
 			b = appendMember(b, key)
 			b = appendJSON(b, strs[i])
 		}
@@ -412,14 +412,14 @@ func appendMilliseconds(b []byte, d time.Duration) []byte {
 }
 
 // appendJSON writes a JSON string. What is no UTF-8 becomes U+FFFD.
-func appendJSON(b []byte, s string) []byte {
+func appendJSON(b, s []byte) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
+			r, size := utf8.DecodeRune(s[i:])
 			if r == utf8.RuneError && size == 1 {
 				b = append(b, s[from:i]...)
 				b = append(b, "\uFFFD"...)
@@ -458,7 +458,7 @@ func appendJSON(b []byte, s string) []byte {
 // clean replaces what a terminal could take for a command. JSON escapes the
 // C0 control characters by itself, but neither DEL, the C1 ones, nor those
 // that turn the direction of writing.
-func clean(s string) string {
+func clean(s []byte) []byte {
 	plain := true
 	for i := 0; i < len(s); i++ {
 		if s[i] >= 0x7f {
@@ -469,7 +469,7 @@ func clean(s string) string {
 	if plain {
 		return s
 	}
-	return strings.Map(func(r rune) rune {
+	return bytes.Map(func(r rune) rune {
 		if r >= 0x7f && (unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r)) {
 			return utf8.RuneError
 		}

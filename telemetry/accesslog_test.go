@@ -438,8 +438,8 @@ func FuzzAppendJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string, n int64) {
 		var got string
-		if err := json.Unmarshal(appendJSON(nil, s), &got); err != nil || got != strings.ToValidUTF8(strings.Join(strings.Split(s, ""), ""), "\ufffd") && got != strings.Map(func(r rune) rune { return r }, s) {
-			t.Errorf("%q gives %s, %q, %v", s, appendJSON(nil, s), got, err)
+		if err := json.Unmarshal(appendJSON(nil, []byte(s)), &got); err != nil || got != strings.ToValidUTF8(strings.Join(strings.Split(s, ""), ""), "\ufffd") && got != strings.Map(func(r rune) rune { return r }, s) {
+			t.Errorf("%q gives %s, %q, %v", s, appendJSON(nil, []byte(s)), got, err)
 		}
 		d := time.Duration(n & (1<<50 - 1))
 		var ms float64
