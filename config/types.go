@@ -61,7 +61,7 @@ type TLS struct {
 	KeyFile      string    `yaml:"key_file" file:"read" required:"true" doc:"PEM file with the private key."`
 	Certificates []KeyPair `yaml:"certificates" one:"true" doc:"Further certificates; the name that a client asks for (SNI) chooses, and cert_file's is used where none fits."`
 	ClientCAFile string    `yaml:"client_ca_file" file:"read" doc:"PEM file with the certificate authorities whose client certificates are accepted. Without it clients are asked for none."`
-	ClientAuth   string    `yaml:"client_auth" default:"optional" enum:"optional,require" doc:"Whether a client may do without a certificate, where client_ca_file is set. Rules see it as client.certificate."`
+	ClientAuth   string    `yaml:"client_auth" default:"optional" enum:"optional,require" doc:"Whether a client may do without a certificate, where client_ca_file is set. Rules see it as client.cert_subject, client.cert_names and client.cert_fingerprint."`
 
 	Source Source `yaml:"-"`
 }

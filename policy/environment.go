@@ -75,7 +75,10 @@ var fields = map[string]map[string]*types.FieldType{
 		"body":    field(types.DynType, (*evaluation).bodyValue),
 	},
 	clientType.TypeName(): {
-		"ip": field(types.StringType, func(e *evaluation) (any, error) { return clientIP(e) }),
+		"ip":               field(types.StringType, func(e *evaluation) (any, error) { return clientIP(e) }),
+		"cert_subject":     certificateField(types.StringType, func(c *Certificate) any { return c.Subject }),
+		"cert_names":       certificateField(stringList, func(c *Certificate) any { return c.Names }),
+		"cert_fingerprint": certificateField(types.StringType, func(c *Certificate) any { return c.Fingerprint }),
 	},
 }
 
@@ -100,6 +103,19 @@ func field(t *types.Type, get func(*evaluation) (any, error)) *types.FieldType {
 		},
 	}
 }
+
+// certificateField makes a field that is missing, and so an error to read,
+// where the client showed no certificate.
+func certificateField(t *types.Type, get func(*Certificate) any) *types.FieldType {
+	return field(t, func(e *evaluation) (any, error) {
+		if e.in.Certificate == nil {
+			return nil, errNoCertificate
+		}
+		return get(e.in.Certificate), nil
+	})
+}
+
+var errNoCertificate = failure("the client showed no certificate")
 
 func textField(get textFunc) *types.FieldType {
 	return field(types.StringType, func(e *evaluation) (any, error) { return get(e) })

@@ -28,12 +28,25 @@ type Request struct {
 	RawQuery string // without the question mark
 	Fields   Fields // nil: none
 	ClientIP netip.Addr
-	Now      time.Time
-	Body     []byte // whole, where the route reads it (Route.NeedsBody)
+
+	// Certificate is what the client showed in the TLS handshake, verified;
+	// nil: none.
+	Certificate *Certificate
+
+	Now  time.Time
+	Body []byte // whole, where the route reads it (Route.NeedsBody)
 
 	// DropQuery are the query parameters that carried the token: they are
 	// not forwarded.
 	DropQuery []string
+}
+
+// Certificate is the identity of a client certificate (RFC 5280). It is
+// immutable.
+type Certificate struct {
+	Subject     string   // distinguished name (RFC 2253): CN=alice,O=Acme
+	Names       []string // subject alternative names: DNS names, e-mail addresses, URIs
+	Fingerprint string   // SHA-256 of the certificate, in small hexadecimal digits
 }
 
 // evaluation is what the expressions of a route see of one request. Its

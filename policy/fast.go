@@ -258,7 +258,7 @@ func (b *binder) text(e ast.Expr) textFunc {
 			return requestTexts[name]
 		case isVariable(operand, varPath):
 			return b.pathText(name)
-		case isVariable(operand, varClient):
+		case isVariable(operand, varClient) && name == "ip":
 			return clientIP
 		case isFieldOf(operand, varRequest, "query"):
 			return b.param(name)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"hopgate/policy"
 	"hopgate/proxy/wire"
 )
 
@@ -15,6 +16,7 @@ import (
 type conn struct {
 	*wire.Conn
 	peer         netip.AddrPort
+	cert         *policy.Certificate
 	scheme       string
 	writeTimeout time.Duration
 	writeUntil   time.Time // the deadline that was set here last
@@ -23,7 +25,7 @@ type conn struct {
 }
 
 func newConn(c net.Conn, o *ServerOptions, w *watcher) *conn {
-	_, secure := c.(*tls.Conn)
+	t, secure := c.(*tls.Conn)
 	out := &conn{
 		Conn: wire.NewConn(c, wire.Limits{
 			MaxHead:   o.MaxHeaderBytes,
@@ -38,6 +40,8 @@ func newConn(c net.Conn, o *ServerOptions, w *watcher) *conn {
 	}
 	if secure {
 		out.scheme = "https"
+		state := t.ConnectionState()
+		out.cert = certificateOf(&state)
 	}
 	out.presence, out.watcher = newPresence(out), w
 	w.add(out)

@@ -31,6 +31,7 @@ type exchange struct {
 	framing   framing
 	body      io.Reader // nil where the request has none
 	peer      netip.AddrPort
+	cert      *policy.Certificate // what the client showed; nil: none
 	http10    bool
 	malformed policy.Reason // what the transport found wrong, or Allowed
 
@@ -39,8 +40,8 @@ type exchange struct {
 	start     time.Time
 	lapse     time.Time // when the last step that is measured ended
 	answered  time.Time // when the head of the answer was complete
-	host      string // authority without port, in small letters
-	path      string // escaped, canonical, as it will be forwarded
+	host      string    // authority without port, in small letters
+	path      string    // escaped, canonical, as it will be forwarded
 	query     string
 	hasQuery  bool
 	origin    string // Origin, where it is valid
@@ -111,7 +112,7 @@ func release(x *exchange) {
 	x.method, x.target, x.scheme, x.authority = "", "", "", ""
 	x.hosts, x.framing, x.http10, x.malformed = 0, framing{}, false, ""
 	x.fields = x.fields[:0]
-	x.peer = netip.AddrPort{}
+	x.peer, x.cert = netip.AddrPort{}, nil
 	x.snapshot, x.start, x.lapse, x.answered = nil, time.Time{}, time.Time{}, time.Time{}
 	x.host, x.path, x.query, x.hasQuery, x.origin = "", "", "", false, ""
 	x.client, x.chain, x.trusted = netip.Addr{}, "", false

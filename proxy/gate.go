@@ -187,7 +187,7 @@ func (x *exchange) authorize() policy.Reason {
 	in.Method, in.Scheme, in.Host = x.method, x.scheme, x.host
 	in.Path, in.RawQuery = x.path, x.query
 	in.Fields = &x.fields
-	in.ClientIP, in.Now = x.client, x.start
+	in.ClientIP, in.Certificate, in.Now = x.client, x.cert, x.start
 	if rt.NeedsBody() {
 		if r := x.readBody(); r != policy.Allowed {
 			return r

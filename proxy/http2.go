@@ -51,6 +51,7 @@ func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.scheme = "http"
 	if r.TLS != nil {
 		x.scheme = "https"
+		x.cert = certificateOf(r.TLS)
 	}
 	x.authority, x.hosts = r.Host, 1
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"hopgate/config"
+	"hopgate/policy"
 )
 
 // compileTLS reads the certificates. Where neither they nor the settings
@@ -57,4 +58,21 @@ func (s *Snapshot) compileTLS(cfg *config.Config, prev *Snapshot, errs *config.E
 	if prev.tls != nil && prev.tlsText == s.tlsText {
 		s.tls = prev.tls
 	}
+}
+
+// certificateOf gives the identity of a client certificate that the handshake
+// verified, nil where there is none.
+func certificateOf(state *tls.ConnectionState) *policy.Certificate {
+	if len(state.VerifiedChains) == 0 || len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	leaf := state.PeerCertificates[0]
+	c := &policy.Certificate{Subject: leaf.Subject.String()}
+	c.Names = append(append(c.Names, leaf.DNSNames...), leaf.EmailAddresses...)
+	for _, u := range leaf.URIs {
+		c.Names = append(c.Names, u.String())
+	}
+	sum := sha256.Sum256(leaf.Raw)
+	c.Fingerprint = hex.EncodeToString(sum[:])
+	return c
 }
