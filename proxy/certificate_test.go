@@ -20,9 +20,17 @@ import (
 type testCertificate struct {
 	certFile, keyFile string
 	pool              *x509.CertPool
+	pair              tls.Certificate
 }
 
 func certificate(t testing.TB) *testCertificate {
+	t.Helper()
+	return certificateFor(t, t.TempDir(), "localhost")
+}
+
+// certificateFor writes a new certificate for a name into a folder, in the
+// place of the one that was there.
+func certificateFor(t testing.TB, dir, name string) *testCertificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -30,7 +38,7 @@ func certificate(t testing.TB) *testCertificate {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{name},
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -41,11 +49,14 @@ func certificate(t testing.TB) *testCertificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	c := &testCertificate{certFile: filepath.Join(dir, "tls.crt"), keyFile: filepath.Join(dir, "tls.key"), pool: x509.NewCertPool()}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	c.pool.AppendCertsFromPEM(certPEM)
-	for name, b := range map[string][]byte{c.certFile: certPEM, c.keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})} {
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	if c.pair, err = tls.X509KeyPair(certPEM, keyPEM); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{c.certFile: certPEM, c.keyFile: keyPEM} {
 		if err := os.WriteFile(name, b, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -55,13 +55,22 @@ func (c *conn) Close() error {
 }
 
 // sendMore gives the client the whole write timeout to take what comes next.
-// Deadlines are cheap but not free: one a second is enough.
 func (c *conn) sendMore() {
-	now := time.Now()
-	if until := now.Add(c.writeTimeout); until.Sub(c.writeUntil) > time.Second {
+	if until, later := extend(c.writeUntil, c.writeTimeout); later {
 		c.writeUntil = until
 		_ = c.SetWriteDeadline(until)
 	}
+}
+
+// extend gives the deadline of what is read or written next, and whether it
+// differs enough from the one before to be set: setting one is cheap but not
+// free, and a timeout may run out an eighth early.
+func extend(before time.Time, timeout time.Duration) (until time.Time, later bool) {
+	if timeout <= 0 {
+		return before, false
+	}
+	until = time.Now().Add(timeout)
+	return until, until.Sub(before) > timeout/8
 }
 
 // addrPort takes the address of a peer; a unix socket has none.

@@ -11,27 +11,31 @@ import (
 )
 
 // greetTimeout bounds how long a new connection may take until it is clear
-// what it speaks: its PROXY protocol header, its TLS handshake, its first
-// bytes.
+// what it speaks, its PROXY protocol header, its TLS handshake and its first
+// bytes together, where the time for a request is not shorter.
 const greetTimeout = 10 * time.Second
 
 // greet finds out who is at the other end and what it speaks, and hands the
 // connection to the transport for it.
 func (s *Server) greet(c net.Conn, withTLS bool, one, two *handoff) {
-	_ = c.SetDeadline(time.Now().Add(greetTimeout))
+	timeout := greetTimeout
+	if s.options.ReadTimeout > 0 {
+		timeout = min(timeout, s.options.ReadTimeout)
+	}
+	_ = c.SetDeadline(time.Now().Add(timeout))
 	address := addrPort(c.RemoteAddr()).Addr()
 	if trusts(s.options.ProxyProtocol, address) {
-		p := proxyproto.NewConn(c, proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(greetTimeout))
+		p := proxyproto.NewConn(c, proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(timeout))
 		header := p.ProxyHeader()
-		if header == nil {
+		address = addrPort(p.RemoteAddr()).Addr()
+		if header == nil || !address.IsValid() {
 			// A proxy that should have sent one and did not must not be
-			// taken for the client.
+			// taken for the client, nor may a client have no address.
 			s.counted.refused.Add(1)
 			_ = c.Close()
 			return
 		}
 		c = &proxied{Conn: p, raw: c}
-		address = addrPort(c.RemoteAddr()).Addr()
 	}
 	known := s.counted.admit(c, address)
 	if known == nil {

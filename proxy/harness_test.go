@@ -348,3 +348,17 @@ func (b *recorder) last(t testing.TB) received {
 	}
 	return b.got[len(b.got)-1]
 }
+
+// compileFaults gives what is wrong with a configuration.
+func compileFaults(t testing.TB, text string) string {
+	t.Helper()
+	cfg, errs := config.Parse("hopgate.yaml", []byte(text), func(string) (string, bool) { return "http://127.0.0.1:1", true })
+	if cfg == nil {
+		t.Fatal(errs.Err())
+	}
+	New(Options{Metrics: telemetry.New(), Log: slog.New(slog.DiscardHandler)}).Compile(cfg, errs)
+	if err := errs.Err(); err != nil {
+		return err.Error()
+	}
+	return ""
+}

@@ -70,6 +70,8 @@ func (h *http1) handle(ctx *fasthttp.RequestCtx) {
 // to go on (Expect: 100-continue, RFC 9110 section 10.1.1).
 func (h *http1) expect(ctx *fasthttp.RequestCtx) int {
 	x, a := h.lend(ctx)
+	// The transport writes 100 with the deadline of the answer before.
+	a.conn.sendMore()
 	status := fasthttp.StatusContinue
 	if !h.gate.judge(x) {
 		status = x.code
@@ -82,6 +84,8 @@ func (h *http1) expect(ctx *fasthttp.RequestCtx) int {
 // tells of the error is only its kind: the text quotes the request.
 func (h *http1) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	x, a := h.begin(ctx)
+	// The transport writes this answer with the deadline of the one before.
+	a.conn.sendMore()
 	x.malformed = faultOf(err)
 	var small *fasthttp.ErrSmallBuffer
 	switch {

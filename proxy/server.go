@@ -61,6 +61,7 @@ type Server struct {
 	grace    time.Duration // see Shutdown
 	draining atomic.Bool
 	settled  chan struct{} // closed when Shutdown waits for no more connections to be taken in
+	settling sync.Once
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -171,7 +172,7 @@ func passing(err error) bool {
 //
 // No request is lost by it: connections that were accepted are served, and
 // those of HTTP/1.1 get the word that they end with their next answer; only
-// those without a request for a second are closed without one. It is called once.
+// those without a request for a second are closed without one.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.unwatch()
 	s.mu.Lock()
@@ -187,7 +188,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	var err1, err2, err3 error
 	wg.Go(func() { err3 = s.gate.tunnels.shutdown(ctx) })
 	s.settle(grace)
-	close(s.settled)
+	s.settling.Do(func() { close(s.settled) })
 	wg.Go(func() { err2 = s.h2.server.Shutdown(ctx) })
 	wg.Go(func() {
 		s.watcher.wait(grace)
