@@ -29,7 +29,7 @@ func TestRuleFaults(t *testing.T) {
 		{"path.usr_id == 'x'", "did you mean user_id?"},
 		{"rules.in_org", "1:101: there is no rule in_org; named rules stand under rules:"},
 		{"request.verb == 'GET'", "request has no verb; there are body, headers, host, method, path, query, scheme"},
-		{"client.address == 'x'", "client has no address; there are ip"},
+		{"client.address == 'x'", "client has no address; there are cert_fingerprint, cert_names, cert_subject, ip"},
 		{"principal == 'x'", "1:95: principal stands on its own; read one of its fields, such as principal.user_id"},
 		{"request.lower() == 'x'", "request has no functions"},
 		{"request.body.a == 1", "there is no request.body; it is there where the route has request: { body: json }"},
