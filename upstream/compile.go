@@ -197,8 +197,8 @@ func (k *compiler) checkSecret() bool {
 // endpoint reads one address: https://host[:port][/path], http://… or
 // unix:/path.
 func (k *compiler) endpoint(i int, text, fields string, shared *tls.Config) (*endpoint, bool) {
-	fault := func(format string, args ...any) (*endpoint, bool) {
-		k.errs.Addf(k.u.Source.Pos("endpoints", i), "endpoint %q "+format, append([]any{text}, args...)...)
+	fault := func(what string) (*endpoint, bool) {
+		k.errs.Addf(k.u.Source.Pos("endpoints", i), "endpoint %q %s", text, what)
 		return nil, false
 	}
 	e := &endpoint{text: text}
@@ -223,7 +223,7 @@ func (k *compiler) endpoint(i int, text, fields string, shared *tls.Config) (*en
 		}
 		e.prefix = strings.TrimRight(prefix, "/")
 		if strings.ContainsAny(prefix, "?#") || !validPath(e.prefix) {
-			return fault("has a path that is not valid; write https://host/path without query, fragment, empty or dot segments, with %%XX for what a path cannot have")
+			return fault("has a path that is not valid; write https://host/path without query, fragment, empty or dot segments, with %XX for what a path cannot have")
 		}
 		port := parsed.Port()
 		if port == "" {
@@ -282,7 +282,9 @@ func validHost(authority string) bool {
 	}
 	for i := range len(host) {
 		c := host[i] | 0x20
-		if !('a' <= c && c <= 'z' || digit(host[i]) || host[i] == '-' || host[i] == '.' || host[i] == '_') {
+		switch {
+		case 'a' <= c && c <= 'z', digit(host[i]), host[i] == '-', host[i] == '.', host[i] == '_':
+		default:
 			return false
 		}
 	}

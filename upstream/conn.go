@@ -23,7 +23,7 @@ type conn struct {
 // not announce is no orderly one: anybody can make it (RFC 8446 section 6.1).
 func (c *conn) read(b []byte) (n int, err error) {
 	if c.tls == nil {
-		return c.link.Read(b)
+		return c.Read(b)
 	}
 	n, err = c.tls.Read(b)
 	if errors.Is(err, io.EOF) && c.ended {
@@ -37,7 +37,7 @@ func (c *conn) write(b []byte) (n int, err error) {
 	if c.tls != nil {
 		return c.tls.Write(b)
 	}
-	return c.link.Write(b)
+	return c.Write(b)
 }
 
 // start sends out, the request or its beginning, and with more false waits
@@ -94,4 +94,4 @@ func (c *conn) drained(how reads) bool {
 
 // close closes the connection at once, without TLS's good-bye: it may not
 // wait for a peer that does not read.
-func (c *conn) close() { _ = c.link.Close() }
+func (c *conn) close() { _ = c.Close() }

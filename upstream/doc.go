@@ -21,6 +21,16 @@
 // byte of an answer came; at most as often as configured, within a budget
 // over the last ten seconds, never after its time is up.
 //
+// Some bounds have no setting. The head of an answer has at most 64 KiB and
+// 256 field lines. A request waits for a free connection for connect_timeout
+// at most, behind at most as many others as there are connections. An
+// endpoint that cannot be connected to, or that failed three times in a row,
+// is set aside for 250 ms, doubled up to 30 s with each further failure;
+// then one request tries it. Ten retries within ten seconds are free where
+// the budget is not 0. A connection is used for about five minutes, then DNS
+// is asked again. A stream may be silent for a minute, or for the timeout
+// where that is longer.
+//
 // # What it costs
 //
 // A small request on a warm connection takes four system calls: look, write,

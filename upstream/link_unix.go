@@ -53,7 +53,7 @@ func (l *link) advance(fd uintptr) bool {
 	}
 	if l.phase == writing {
 		n, err := retried(syscall.Write, fd, l.out)
-		if err == syscall.EAGAIN {
+		if errors.Is(err, syscall.EAGAIN) {
 			err = nil
 		}
 		l.wrote = max(n, 0)
@@ -69,7 +69,7 @@ func (l *link) advance(fd uintptr) bool {
 		return false
 	}
 	n, err := retried(syscall.Read, fd, l.in)
-	if err == syscall.EAGAIN {
+	if errors.Is(err, syscall.EAGAIN) {
 		return false
 	}
 	l.n = max(n, 0)
@@ -82,7 +82,7 @@ func (l *link) advance(fd uintptr) bool {
 // retried does a system call again where a signal interrupted it.
 func retried(call func(int, []byte) (int, error), fd uintptr, b []byte) (n int, err error) {
 	for {
-		if n, err = call(int(fd), b); err != syscall.EINTR {
+		if n, err = call(int(fd), b); !errors.Is(err, syscall.EINTR) {
 			return n, err
 		}
 	}
@@ -94,8 +94,8 @@ func waiting(fd uintptr) bool {
 	var one [1]byte
 	for {
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if err != syscall.EINTR {
-			return err != syscall.EAGAIN
+		if !errors.Is(err, syscall.EINTR) {
+			return !errors.Is(err, syscall.EAGAIN)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (l *link) readStill(b []byte) (n int, err error) {
 	switch {
 	case failed != nil:
 		return 0, failed
-	case err == syscall.EAGAIN:
+	case errors.Is(err, syscall.EAGAIN):
 		return 0, errWouldWait
 	case err != nil:
 		return 0, os.NewSyscallError("read", err)

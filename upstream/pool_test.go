@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -396,5 +397,28 @@ func TestConcurrent(t *testing.T) {
 	all.Wait()
 	if open, idle := p.counts(); open != idle {
 		t.Errorf("%d connections open, %d idle", open, idle)
+	}
+}
+
+// TestAddresses reaches an upstream by a name, whichever family of addresses
+// it listens on.
+func TestAddresses(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Logf("%s cannot be listened on here: %v", address, err)
+			continue
+		}
+		s := serveOn(t, l, answering(okAnswer))
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		for _, url := range []string{s.url(), "http://localhost:" + port} {
+			if addrs, err := net.LookupHost("localhost"); url != s.url() && (err != nil || !slices.Contains(addrs, strings.Trim(strings.TrimSuffix(address, ":0"), "[]"))) {
+				t.Logf("localhost is not %s here: %v", address, addrs)
+				continue
+			}
+			if _, body, _ := do(t, newPool(t, nil, url), get("/")); body != "ok" {
+				t.Errorf("%s: got %q", url, body)
+			}
+		}
 	}
 }

@@ -61,9 +61,13 @@ func (q *Request) Reset() {
 	*q = Request{Target: target, fields: fields, names: names, out: out}
 }
 
+// maxKept is the largest buffer that is kept from one exchange to the next:
+// what is held where the request does not say, with its head, fits.
+const maxKept = 128 << 10
+
 // keep empties a buffer, or lets go of one that grew large.
 func keep(b []byte) []byte {
-	if cap(b) > 64<<10 {
+	if cap(b) > maxKept {
 		return nil
 	}
 	return b[:0]

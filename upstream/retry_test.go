@@ -85,6 +85,33 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// TestRetryKept: the upstream may end a kept connection when the request is
+// already on its way. What it made of that nobody knows.
+func TestRetryKept(t *testing.T) {
+	for method, again := range map[string]bool{"GET": true, "PUT": true, "POST": false} {
+		s := serve(t, func(c net.Conn, n int) {
+			br := bufio.NewReader(c)
+			for i := 0; ; i++ {
+				if _, _, err := readRequest(br); err != nil || n == 0 && i == 1 {
+					return
+				}
+				io.WriteString(c, okAnswer)
+			}
+		})
+		p := newPool(t, nil, s.url())
+		do(t, p, get("/"))
+		var r Response
+		err := p.Do(context.Background(), &Request{Method: method, Target: []byte("/"), Body: []byte("x")}, &r)
+		if again && (err != nil || r.Attempts() != 2 || string(r.Body()) != "ok") {
+			t.Errorf("%s: %v after %d attempts, want a second one", method, err, r.Attempts())
+		}
+		if !again && (!errors.Is(err, ErrUnavailable) || r.Attempts() != 1) {
+			t.Errorf("%s: %v after %d attempts, want ErrUnavailable after one", method, err, r.Attempts())
+		}
+		r.Release()
+	}
+}
+
 // TestRetryElsewhere sends what never left to another endpoint, a POST and
 // an unread stream too.
 func TestRetryElsewhere(t *testing.T) {

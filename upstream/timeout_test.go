@@ -360,15 +360,18 @@ func TestSharedTimer(t *testing.T) {
 	clear, secure := serve(t, handle), serveTLS(t, tlsConfig(cert), handle)
 	for _, p := range []*Pool{newPool(t, nil, clear.url()), newPool(t, trusting(a), secure.secureURL())} {
 		for i, c := range []struct {
+			after   time.Duration
 			timeout time.Duration
 			takes   string
 			fails   bool
 		}{
-			{100 * time.Millisecond, "0s", false},
-			{10 * time.Second, "200ms", false}, // the first one's timer fires meanwhile
-			{10 * time.Second, "0s", false},
-			{100 * time.Millisecond, "1s", true}, // the timer is set for later
+			{0, 100 * time.Millisecond, "0s", false},
+			{0, 10 * time.Second, "200ms", false}, // the first one's timer fires meanwhile
+			{0, 100 * time.Millisecond, "0s", false},
+			{150 * time.Millisecond, 10 * time.Second, "0s", false}, // it fired while nobody waited
+			{0, 100 * time.Millisecond, "1s", true},                 // the timer is set for later
 		} {
+			time.Sleep(c.after)
 			q := &Request{Method: "POST", Target: []byte("/" + c.takes), Timeout: c.timeout}
 			began := time.Now()
 			err := p.Do(context.Background(), q, new(Response))

@@ -34,7 +34,7 @@ func (p *Pool) Upgrade(ctx context.Context, protocol string, q *Request, r *Resp
 	}
 	r.body.kind, r.body.from, r.body.to = bodyless, r.head.line, r.head.line
 	c.readBy, c.writeBy = deadline{}, deadline{}
-	u := &upgraded{Conn: c.link.Conn, p: p, conn: c, early: bytes.Clone(r.buf[r.head.line:])}
+	u := &upgraded{Conn: c.Conn, p: p, conn: c, early: bytes.Clone(r.buf[r.head.line:])}
 	if c.tls != nil {
 		u.Conn = c.tls
 	}
@@ -79,7 +79,7 @@ func (u *upgraded) Read(b []byte) (int, error) {
 func (u *upgraded) Close() error {
 	var err error
 	u.once.Do(func() {
-		err = u.conn.Conn.Close()
+		err = u.conn.Close()
 		u.p.give(u.conn.e, nil)
 	})
 	return err
