@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"hopgate/config"
+	"hopgate/token"
 )
 
 // FuzzFile reads test files: whatever stands in them, either there are
@@ -43,7 +44,7 @@ func FuzzFile(f *testing.F) {
 			who := file.identityOf(c)
 			if who.claims != nil {
 				if err := complete(who.claims, config.Issuer{}, who.issuedAt()); err == nil {
-					_, _ = principalOf(config.Issuer{}, "issuer", who.claims, standardTime)
+					_, _ = token.VerifyClaims(config.Issuer{}, "issuer", who.claims, standardTime)
 				}
 			}
 		}

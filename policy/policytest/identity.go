@@ -105,7 +105,7 @@ func (g *gate) authenticate(route *policy.Route, who caller, now time.Time, errs
 		errs.Addf(who.pos, "%v", err)
 		return nil, token.ErrMalformed
 	}
-	return principalOf(issuer, name, claims, now)
+	return token.VerifyClaims(issuer, name, claims, now)
 }
 
 // issuerOf names the issuer of a caller's token.
