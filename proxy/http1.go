@@ -32,11 +32,11 @@ func newHTTP1(g *Gate, o ServerOptions) *http1 {
 		Logger:        silent{},
 
 		// How long reads may wait is the wire guard's to bound: it knows a
-		// head from a body and a steady slow upload from a stalled one.
+		// head from a body and a steady slow upload from a stalled one. How
+		// long writes may is the connection's.
 		// One more than the guard lets through, so that it is the guard that
 		// refuses.
 		ReadBufferSize:     o.MaxHeaderBytes + 1,
-		WriteTimeout:       o.WriteTimeout,
 		Concurrency:        o.MaxConnections,
 		StreamRequestBody:  true,
 		MaxRequestBodySize: prefetch,
@@ -70,8 +70,6 @@ func (h *http1) handle(ctx *fasthttp.RequestCtx) {
 // to go on (Expect: 100-continue, RFC 9110 section 10.1.1).
 func (h *http1) expect(ctx *fasthttp.RequestCtx) int {
 	x, a := h.lend(ctx)
-	// The transport writes 100 with the deadline of the answer before.
-	a.conn.sendMore()
 	status := fasthttp.StatusContinue
 	if !h.gate.judge(x) {
 		status = x.code
@@ -84,8 +82,6 @@ func (h *http1) expect(ctx *fasthttp.RequestCtx) int {
 // tells of the error is only its kind: the text quotes the request.
 func (h *http1) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	x, a := h.begin(ctx)
-	// The transport writes this answer with the deadline of the one before.
-	a.conn.sendMore()
 	x.malformed = faultOf(err)
 	var small *fasthttp.ErrSmallBuffer
 	switch {
@@ -129,7 +125,7 @@ func (h *http1) lend(ctx *fasthttp.RequestCtx) (*exchange, *http1Answer) {
 	}
 	x.authority, x.hosts = x.fields.Field("Host")
 	if x.framing.length > 0 || x.framing.chunked {
-		a.upload = upload{conn: a.conn, from: ctx.RequestBodyStream()}
+		a.upload = upload{conn: a.conn, from: ctx.RequestBodyStream(), message: ctx.ConnRequestNum()}
 		x.body = &a.upload
 	}
 	return x, a
@@ -152,8 +148,9 @@ func lend(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // upload is a request's body on its way in.
 type upload struct {
-	conn *conn
-	from io.Reader
+	conn    *conn
+	from    io.Reader
+	message uint64 // number of the message on its connection
 }
 
 // Read implements io.Reader.
@@ -164,7 +161,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.from.Read(p)
 	if err != nil {
 		// The transport wraps what it reads from, and loses some of it.
-		if fault := u.conn.Err(); fault != nil {
+		if fault := u.conn.BodyErr(u.message); fault != nil {
 			err = fault
 		}
 	}
@@ -200,13 +197,13 @@ func (a *http1Answer) stream(r io.ReadCloser, length int64) {
 }
 func (a *http1Answer) bodyLength(n int64) { a.response.Header.SetContentLength(int(n)) }
 func (a *http1Answer) noLength()          {}
-func (a *http1Answer) progress()          { a.conn.sendMore() }
 func (a *http1Answer) tunnels() bool      { return true }
 func (a *http1Answer) tunnel(run func(net.Conn)) {
 	a.add("Connection", "Upgrade")
 	a.add("Upgrade", "websocket")
 	// From now on what the client sends is no HTTP.
 	a.conn.Release()
+	a.conn.writeTimeout = 0 // the tunnel has its own
 	a.taken = true
 	a.ctx.Hijack(run)
 }

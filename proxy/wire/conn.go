@@ -49,6 +49,9 @@ type Conn struct {
 	// unseen is set where a message was refused at its very first byte, so
 	// that the reader does not know yet that there was one.
 	unseen bool
+	// faulty is the number of the message whose body is at fault, from 1 on;
+	// 0 while none is.
+	faulty uint64
 
 	// word holds the State in its low three bits and the number of messages
 	// above.
@@ -94,6 +97,17 @@ func (c *Conn) Messages() uint64 { return c.word.Load() >> 3 }
 // lose it on some ways, within a chunked body above all. It is to be called
 // by the goroutine that reads.
 func (c *Conn) Err() *Error { return c.fault }
+
+// BodyErr gives the fault of the body of one message, counted from 1 on, or
+// nil. Err may be of a message behind it already: a whole body is good
+// whatever follows on its connection. It is to be called by the goroutine
+// that reads.
+func (c *Conn) BodyErr(message uint64) *Error {
+	if c.faulty == 0 || c.faulty != message {
+		return nil
+	}
+	return c.fault
+}
 
 // Release tells that another protocol has taken the connection over, after
 // an answer of 101 (RFC 9110 section 15.2.2): from now on bytes pass
@@ -145,6 +159,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 	if fault != nil {
 		c.fault = fault
 		c.unseen = c.parser.at == atStart
+		if c.parser.inBody() {
+			c.faulty = c.parser.messages
+		}
 	}
 	c.publish()
 	if good == 0 {
@@ -185,6 +202,9 @@ func (c *Conn) failed(err error) error {
 	default:
 		return err
 	}
+	if state == Body {
+		c.faulty = c.parser.messages
+	}
 	c.publish()
 	return c.fault
 }
@@ -197,7 +217,7 @@ func (c *Conn) publish() {
 		state = Refused
 	case at == atEnd:
 		state = Done
-	case at >= atBody || c.parser.message.trailer && at != atStart:
+	case c.parser.inBody():
 		state = Body
 	case at != atStart:
 		state = Head

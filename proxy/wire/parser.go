@@ -104,6 +104,11 @@ type carry struct {
 
 var carries = sync.Pool{New: func() any { return new(carry) }}
 
+// inBody tells whether the next byte belongs to a message whose head is over.
+func (p *parser) inBody() bool {
+	return p.at >= atBody && p.at != atEnd || p.message.trailer && p.at != atStart && p.at != atEnd
+}
+
 // feed follows the next bytes of a connection and gives the number of those
 // before the fault, all if there is none. After a fault it must not be
 // called again.
