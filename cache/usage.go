@@ -2,8 +2,8 @@ package cache
 
 // Usage is what some of the stored answers take.
 type Usage struct {
-	Entries int64 // answers
-	Bytes   int64 // memory, estimated
+	Entries int64 `json:"entries"` // answers
+	Bytes   int64 `json:"bytes"`   // memory, estimated
 }
 
 // Usage adds up what is stored by the first n bytes of its keys; shorter keys

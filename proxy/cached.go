@@ -67,18 +67,37 @@ func compareParameters(a, b string) int {
 
 // tag names the purges that reach the exchange's answer.
 func (x *exchange) tag(c *cache.Cache) {
-	t := append(x.tags[:0], c.Tag(cache.TagRoute, x.route.ID), c.TagURI(x.scheme, x.authority, x.target))
+	t := append(x.tags[:0],
+		c.Tag(cache.TagRoute, x.route.ID),
+		c.TagURI(x.scheme, x.authority, x.originForm()),
+		c.Tag(tagKeyName, keyName(x.key)))
+	x.eachOwner(func(kind, id string) { t = append(t, c.Tag(kind, id)) })
+	x.tags = t
+}
+
+// eachOwner gives those whose data the exchange's answer holds: a caller only
+// where it is kept for that one alone, an organization where not everybody
+// shares it.
+func (x *exchange) eachOwner(give func(kind, id string)) {
 	p := x.principal
 	if !x.route.shared && p.UserID != "" {
-		t = append(t, c.Tag(cache.TagPrincipal, p.UserID))
+		give(cache.TagPrincipal, p.UserID)
 		if p.SessionID != "" {
-			t = append(t, c.Tag(cache.TagSession, p.SessionID))
+			give(cache.TagSession, p.SessionID)
 		}
 	}
 	if p.OrgID != "" && x.route.Config.Cache.Scope.Word != "public" {
-		t = append(t, c.Tag(cache.TagOrganization, p.OrgID))
+		give(cache.TagOrganization, p.OrgID)
 	}
-	x.tags = t
+}
+
+// originForm gives path and query as received.
+func (x *exchange) originForm() string {
+	if x.target == "" || x.target[0] == '/' {
+		return x.target
+	}
+	_, rest, _ := strings.Cut(x.target, "://")
+	return rest[strings.IndexByte(rest, '/'):] // the guard saw to it that there is one
 }
 
 // sentFields are the fields of a request as the cache sees them: what speaks
@@ -124,10 +143,8 @@ func listedIn(names []string, name string) bool {
 
 // serveCached answers from the cache, or fetches what it lacks.
 func (x *exchange) serveCached() {
-	rt, c := x.route, x.snapshot.cache
-	x.sent = sentFields{fields: x.fields, drop: rt.drop, shared: rt.shared, varyOn: rt.Config.Cache.VaryOn}
-	x.lookup = cache.Query{Key: x.key, Method: x.method, Fields: &x.sent, Rule: &rt.cacheRule, Now: x.lapse}
-	found := c.Lookup(&x.lookup)
+	c := x.snapshot.cache
+	found := c.Lookup(x.look())
 	switch found.State {
 	case cache.Fresh, cache.Stale:
 		if found.Refresh {
@@ -147,6 +164,14 @@ func (x *exchange) serveCached() {
 	default:
 		x.fetch(c, found)
 	}
+}
+
+// look makes what the cache is asked.
+func (x *exchange) look() *cache.Query {
+	rt := x.route
+	x.sent = sentFields{fields: x.fields, drop: rt.drop, shared: rt.shared, varyOn: rt.Config.Cache.VaryOn}
+	x.lookup = cache.Query{Key: x.key, Method: x.method, Fields: &x.sent, Rule: &rt.cacheRule, Now: x.lapse}
+	return &x.lookup
 }
 
 // renew fetches a new answer in the background.
@@ -418,7 +443,7 @@ func (f *fetching) gather(t *cache.Transfer, resp *upstream.Response) (*cache.An
 // before the client has the answer.
 func (x *exchange) invalidate(resp *upstream.Response) {
 	c := x.snapshot.cache
-	c.Invalidate(x.method, resp.Status(), x.scheme, x.authority, x.target, func(name string) string {
+	c.Invalidate(x.method, resp.Status(), x.scheme, x.authority, x.originForm(), func(name string) string {
 		value, _ := resp.Field(name)
 		return string(value)
 	})

@@ -1,6 +1,11 @@
 package proxy
 
-import "hopgate/policy"
+import (
+	"iter"
+
+	"hopgate/policy"
+	"hopgate/token"
+)
 
 // What `hopgate explain` asks beside the decision point. Routes are those of
 // [Snapshot.Policy]; nothing here is on a request's way.
@@ -31,4 +36,18 @@ func (s *Snapshot) CrossOrigin(r *policy.Route, origin string) (holds, readable 
 func (s *Snapshot) Forwards(r *policy.Route, name string, cached bool) bool {
 	rt := s.routes[r.Index]
 	return !rt.drop.has(name) && (!cached || !rt.shared || negotiation(name))
+}
+
+// CacheKey names what is stored for a request that a route allows, as
+// [Gate.Inspect] does; false where the caller has no place in the cache. out
+// is what the route makes of the request, and fields are the client's.
+func (s *Snapshot) CacheKey(r *policy.Route, who *token.Principal, scheme, authority string, out *policy.Outgoing, fields iter.Seq2[string, string]) (string, bool) {
+	x := exchange{route: s.routes[r.Index], principal: who, scheme: scheme, authority: authority, outgoing: *out}
+	for name, value := range fields {
+		x.fields = append(x.fields, field{name, value})
+	}
+	if !x.makeKey() {
+		return "", false
+	}
+	return keyName(x.key), true
 }

@@ -66,6 +66,8 @@ var (
 	cacheBytes     = define("hopgate_cache_bytes", gauge, "Memory that cached answers take.")
 	cacheEntries   = define("hopgate_cache_entries", gauge, "Cached answers.")
 	cacheEvictions = define("hopgate_cache_evictions_total", counter, "Cached answers that made room for others.")
+	cachePurges    = define("hopgate_cache_purges_total", counter, "Names that were purged through the admin listener and webhooks, by what they name (route, key, principal, organization, session, tag, uri, all).", "by")
+	webhooksTotal  = define("hopgate_webhook_events_total", counter, "Requests to a webhook, by result: purged; ignored, since the event names nothing to purge; repeated, since it was received before; unverified; refused for another reason.", "webhook", "result")
 
 	upstreamRequests = define("hopgate_upstream_requests_total", counter, "Exchanges with an upstream, retries included in one, by result (ok, unavailable, timeout, invalid, too_large, canceled). A 5xx answer is ok: the upstream answered.", "upstream", "result")
 	upstreamDuration = define("hopgate_upstream_duration_seconds", histogram, "Time of an exchange with an upstream, retries included.", "upstream")
@@ -151,13 +153,14 @@ type Metrics struct {
 	upstreamRequests, upstreamRetries                             *prometheus.CounterVec
 	upstreamDuration                                              *prometheus.HistogramVec
 	upstreamInFlight                                              *prometheus.GaugeVec
-	keysetFetches, reloads                                        *prometheus.CounterVec
+	keysetFetches, reloads, cachePurges, webhooks                 *prometheus.CounterVec
 	generation, lastOK, lastSuccess                               prometheus.Gauge
 	buildInfo                                                     *prometheus.GaugeVec
 	panics                                                        prometheus.Counter
 	verifyKnown, verifyNew, decision                              prometheus.Observer
 
-	callbacks callbacks
+	cacheCounts *prometheus.Registry // cacheRequests alone
+	callbacks   callbacks
 }
 
 // New makes the metrics of a process. Reasons is the closed set of words
@@ -189,6 +192,10 @@ func New(reasons ...Reason) *Metrics {
 	m.decision = m.histogramVec(decisionDuration, shortBuckets).WithLabelValues()
 	m.keysetFetches = m.counterVec(keysetFetches)
 	m.cacheRequests = m.counterVec(cacheRequests)
+	m.cacheCounts = prometheus.NewRegistry()
+	m.cacheCounts.MustRegister(m.cacheRequests)
+	m.cachePurges = m.counterVec(cachePurges)
+	m.webhooks = m.counterVec(webhooksTotal)
 	m.upstreamRequests = m.counterVec(upstreamRequests)
 	m.upstreamDuration = m.histogramVec(upstreamDuration, exchangeBuckets)
 	m.upstreamInFlight = m.gaugeVec(upstreamInFlight)
@@ -203,6 +210,9 @@ func New(reasons ...Reason) *Metrics {
 	// first one as an increase.
 	m.reloads.WithLabelValues("ok")
 	m.reloads.WithLabelValues("error")
+	for _, by := range purgedBy {
+		m.cachePurges.WithLabelValues(by)
+	}
 	return m
 }
 
@@ -373,6 +383,63 @@ func (r *RouteMetrics) Cache(result CacheResult) {
 			return
 		}
 	}
+}
+
+// CacheCounts gives how often the cache took part in a route's requests since
+// the process started, by route and result. It is not for a request's way.
+func (m *Metrics) CacheCounts() map[string]map[CacheResult]uint64 {
+	counts := make(map[string]map[CacheResult]uint64)
+	families, err := m.cacheCounts.Gather()
+	if err != nil {
+		return counts // counters alone cannot contradict each other
+	}
+	for _, f := range families {
+		for _, sample := range f.GetMetric() {
+			var route, result string
+			for _, label := range sample.GetLabel() {
+				switch label.GetName() {
+				case "route":
+					route = label.GetValue()
+				case "result":
+					result = label.GetValue()
+				}
+			}
+			if counts[route] == nil {
+				counts[route] = make(map[CacheResult]uint64)
+			}
+			counts[route][CacheResult(result)] = uint64(sample.GetCounter().GetValue())
+		}
+	}
+	return counts
+}
+
+// The values of hopgate_cache_purges_total's label.
+var purgedBy = [...]string{"route", "key", "principal", "organization", "session", "tag", "uri", "all"}
+
+// Purged counts so many names of one kind that were purged.
+func (m *Metrics) Purged(by string, names int) {
+	for _, known := range purgedBy {
+		if known == by && names > 0 {
+			m.cachePurges.WithLabelValues(by).Add(float64(names))
+		}
+	}
+}
+
+// WebhookResult is what became of a request to a webhook.
+type WebhookResult string
+
+// The results of hopgate_webhook_events_total.
+const (
+	WebhookPurged     WebhookResult = "purged"
+	WebhookIgnored    WebhookResult = "ignored"  // the event names nothing to purge
+	WebhookRepeated   WebhookResult = "repeated" // it was received before
+	WebhookUnverified WebhookResult = "unverified"
+	WebhookRefused    WebhookResult = "refused" // for another reason
+)
+
+// Webhook counts a request to the webhook of this name in the configuration.
+func (m *Metrics) Webhook(name string, result WebhookResult) {
+	m.webhooks.WithLabelValues(name, string(result)).Inc()
 }
 
 // UpstreamMetrics counts the exchanges with one upstream.

@@ -34,6 +34,9 @@ func exercise() *Metrics {
 	r.Durations(20*time.Millisecond, 15*time.Millisecond)
 	r.Cache(CacheHit)
 	r.Cache("never heard of")
+	m.Purged("principal", 2)
+	m.Purged("never heard of", 1)
+	m.Webhook("clerk", WebhookPurged)
 	u := m.Upstream("backend")
 	u.Begin()
 	u.Begin()
@@ -102,6 +105,9 @@ func TestMetricValues(t *testing.T) {
 		`hopgate_cache_bytes 10`,
 		`hopgate_cache_entries 2`,
 		`hopgate_cache_evictions_total 3`,
+		`hopgate_cache_purges_total{by="principal"} 2`,
+		`hopgate_cache_purges_total{by="all"} 0`,
+		`hopgate_webhook_events_total{result="purged",webhook="clerk"} 1`,
 		`hopgate_upstream_requests_total{result="timeout",upstream="backend"} 1`,
 		`hopgate_upstream_retries_total{upstream="backend"} 2`,
 		`hopgate_upstream_in_flight{upstream="backend"} 1`,
@@ -131,6 +137,16 @@ func TestMetricValues(t *testing.T) {
 	}
 	if strings.Contains(body, `hopgate_keyset_age_seconds{issuer="new"}`) {
 		t.Error("keys that never came have an age")
+	}
+}
+
+func TestCacheCounts(t *testing.T) {
+	m := exercise()
+	m.Route("read-self").Cache(CacheHit)
+	m.Route("other")
+	got := m.CacheCounts()
+	if len(got) != 2 || got["read-self"][CacheHit] != 2 || got["read-self"][CacheMiss] != 0 || got["other"][CacheHit] != 0 {
+		t.Errorf("%v", got)
 	}
 }
 
