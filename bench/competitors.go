@@ -240,6 +240,7 @@ static_resources:
                   self:
                     permissions: [{ any: true }]
                     principals: [{ any: true }]
+                    cel_config: { enable_string_concat: true }
                     # request.path == "/v1/users/" + metadata.filter_metadata["envoy.filters.http.jwt_authn"]["claims"]["sub"]
                     condition:
                       call_expr:

@@ -73,6 +73,9 @@ func parseWrk(out string, e *entrant) (outcome, error) {
 	if err := json.Unmarshal([]byte(firstLine(line)), &s); err != nil {
 		return outcome{}, fmt.Errorf("can't read wrk's summary: %w", err)
 	}
+	if s.Broken > 0 {
+		return outcome{}, fmt.Errorf("%d connections broke or waited over 2 s: %s", s.Broken, out)
+	}
 	o := outcome{Requests: s.Requests, Seconds: s.Seconds, Bytes: s.Bytes}
 	switch {
 	case e.share > 0: // of the requests are to be refused
@@ -85,7 +88,6 @@ func parseWrk(out string, e *entrant) (outcome, error) {
 	default:
 		o.Wrong = s.Refused
 	}
-	o.Wrong += s.Broken
 	if e.reading == "once" && s.Wrapped > 0 {
 		// The rest of the time was idle.
 		o.Seconds = 0

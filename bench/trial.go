@@ -54,6 +54,10 @@ type trial struct {
 	load load
 }
 
+// fewest is how many requests a run must have: the kernel counts CPU time in
+// hundredths of a second.
+const fewest = 1000
+
 // conduct verifies, warms up and measures.
 func (l *lab) conduct(t *trial) error {
 	began := time.Now()
@@ -134,6 +138,9 @@ func (l *lab) measure(t *trial, e *entrant, round, seconds int) (run, error) {
 	if err := e.judge(o, answered-asked-1); err != nil {
 		return run{}, err
 	}
+	if round >= 0 && o.Requests < fewest {
+		return run{}, fmt.Errorf("only %d answers, too few to measure: the machine is busy with something else", o.Requests)
+	}
 	r := run{Requests: o.Requests, Seconds: o.Seconds, Latency: o.Latency, Resident: e.srv.resident()}
 	r.CPU = (after - before).Seconds() * 1e6 / float64(o.Requests)
 	if o.Seconds > 0 {
@@ -147,8 +154,8 @@ func (l *lab) measure(t *trial, e *entrant, round, seconds int) (run, error) {
 // judge refuses a run in which the entrant did not do its work.
 func (e *entrant) judge(o outcome, origin int) error {
 	switch {
-	case o.Requests < 100:
-		return fmt.Errorf("only %d answers", o.Requests)
+	case o.Requests == 0:
+		return errors.New("no answer")
 	case o.Wrong > 0:
 		return fmt.Errorf("%d of %d answers were wrong", o.Wrong, o.Requests)
 	case o.Bytes > 0 && o.Bytes < o.Requests*len(e.body):
