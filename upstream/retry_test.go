@@ -154,6 +154,22 @@ func TestRetryElsewhere(t *testing.T) {
 	}
 }
 
+// TestRetryOther repeats at another endpoint than the one that failed, where
+// that was not set aside yet.
+func TestRetryOther(t *testing.T) {
+	good := serve(t, answering(okAnswer))
+	bad := serve(t, func(c net.Conn, _ int) { readRequest(bufio.NewReader(c)) })
+	repeated := 0
+	for range 30 {
+		p := newPool(t, func(u *config.Upstream) { u.Retry.Budget = 1 }, bad.url(), good.url())
+		_, _, r := do(t, p, get("/"))
+		repeated += r.Attempts() - 1
+	}
+	if repeated == 0 {
+		t.Error("the bad endpoint was never picked first in 30 pools")
+	}
+}
+
 // TestDeadEndpoint is set aside after one failure, and used again when it is
 // back and its time is over.
 func TestDeadEndpoint(t *testing.T) {
