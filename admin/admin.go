@@ -1,7 +1,8 @@
-// Package admin is hopgate's control plane: health, metrics and the
-// effective configuration on a listener of its own, which belongs on no
-// public network. Everything here is read-only, and no secret is ever given
-// to it.
+// Package admin is hopgate's control plane on a listener of its own, which
+// belongs on no public network: health, metrics, the effective configuration,
+// and the cache, which can be looked into and purged. Nothing else can be
+// changed here. No secret is ever given to it; a token comes in with a question
+// about a request, and is neither kept nor shown.
 package admin
 
 import (
@@ -35,6 +36,17 @@ type Options struct {
 	// the key sets.
 	Info func() any
 
+	// Cache gives what GET /cache shows as JSON.
+	Cache func() any
+
+	// Inspect answers POST /cache/inspect as JSON. An error is the asker's
+	// fault.
+	Inspect func(context.Context, InspectRequest) (any, error)
+
+	// Purge does what POST /purge asks for before it returns. An error is
+	// the asker's fault, and nothing was purged.
+	Purge func(PurgeRequest) error
+
 	// Log takes what goes wrong on the listener; nil is slog's default.
 	Log *slog.Logger
 }
@@ -46,10 +58,15 @@ type Server struct {
 	http    *http.Server
 }
 
+// page is what a path has: serve answers GET and HEAD, or post answers POST.
 type page struct {
 	about string
 	serve http.HandlerFunc
+	post  http.HandlerFunc
 }
+
+// order is that of the list of pages.
+var order = []string{"/livez", "/readyz", "/metrics", "/config", "/info", "/cache", "/cache/inspect", "/purge"}
 
 // New makes a control plane. It serves nothing before Serve.
 func New(o Options) *Server {
@@ -58,18 +75,27 @@ func New(o Options) *Server {
 	}
 	s := &Server{options: o}
 	s.pages = map[string]page{
-		"/":       {"this list", s.index},
-		"/livez":  {"200 while the process is alive", s.livez},
-		"/readyz": {"200 while traffic should come, else 503 and why", s.readyz},
+		"/":       {about: "this list", serve: s.index},
+		"/livez":  {about: "200 while the process is alive", serve: s.livez},
+		"/readyz": {about: "200 while traffic should come, else 503 and why", serve: s.readyz},
 	}
 	if o.Metrics != nil {
-		s.pages["/metrics"] = page{"Prometheus metrics", o.Metrics.ServeHTTP}
+		s.pages["/metrics"] = page{about: "Prometheus metrics", serve: o.Metrics.ServeHTTP}
 	}
 	if o.Config != nil {
-		s.pages["/config"] = page{"the effective configuration, secrets masked", s.config}
+		s.pages["/config"] = page{about: "the effective configuration, secrets masked", serve: s.config}
 	}
 	if o.Info != nil {
-		s.pages["/info"] = page{"version, generation and key sets", s.info}
+		s.pages["/info"] = page{about: "version, generation and key sets", serve: s.info}
+	}
+	if o.Cache != nil {
+		s.pages["/cache"] = page{about: "what the cache holds, by route", serve: s.cache}
+	}
+	if o.Inspect != nil {
+		s.pages["/cache/inspect"] = page{about: "POST: what the cache has for a request", post: s.inspect}
+	}
+	if o.Purge != nil {
+		s.pages["/purge"] = page{about: "POST: forget cached answers", post: s.purge}
 	}
 	s.http = &http.Server{
 		Handler:           s,
@@ -112,12 +138,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusNotFound, "not found; / lists what is here")
 		return
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.Set("Allow", "GET, HEAD")
-		text(w, http.StatusMethodNotAllowed, "only GET and HEAD")
+	serve, allow := p.serve, "GET, HEAD"
+	if p.post != nil {
+		serve, allow = p.post, "POST"
+	}
+	if p.post != nil && r.Method != http.MethodPost || p.post == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.Set("Allow", allow)
+		text(w, http.StatusMethodNotAllowed, "only "+strings.ReplaceAll(allow, ",", " and"))
 		return
 	}
-	p.serve(w, r)
+	serve(w, r)
 }
 
 // fromForeignPage tells why a request must be a page's of another site that
@@ -155,9 +185,9 @@ func isLocalName(host string) bool {
 func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	var b strings.Builder
 	b.WriteString("hopgate admin\n\n")
-	for _, path := range []string{"/livez", "/readyz", "/metrics", "/config", "/info"} {
+	for _, path := range order {
 		if p, ok := s.pages[path]; ok {
-			b.WriteString(path + strings.Repeat(" ", 10-len(path)) + p.about + "\n")
+			b.WriteString(path + strings.Repeat(" ", 16-len(path)) + p.about + "\n")
 		}
 	}
 	text(w, http.StatusOK, strings.TrimSuffix(b.String(), "\n"))

@@ -109,7 +109,7 @@ Exit status: 0 good, 1 a check or test failed, 2 wrong usage or configuration.`,
 	root.SetFlagErrorFunc(unknownFlag)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newServe(s), newCheck(s), newTest(s), newExplain(s), newDemo(s),
+		newServe(s), newCheck(s), newTest(s), newExplain(s), newPurge(s), newDemo(s),
 		newInit(s), newToken(s), newSchema(s), newVersion(s),
 	)
 	return root

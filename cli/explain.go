@@ -35,11 +35,15 @@ claims whose signature is taken for good; iss, aud, iat and exp are filled in.
 Keys come from the configuration's files and cache_file; where those do not
 suffice they are fetched from the issuer, unless --offline is given.
 
+With --admin a running gate is asked, too, how it would serve the request now and
+what its cache has for it; it sends nothing to the upstream either.
+
 Exit status 0 whatever the decision is; 2 where the request cannot be explained.`,
 		Example: `  hopgate explain GET http://localhost:8080/v1/users/user_1 --token "$TOKEN"
   hopgate explain GET /v1/users/user_1 --claims '{"sub":"user_1"}'
   hopgate explain PATCH /v1/users/user_1 --claims @claims.json -d '{"first_name":"A"}'
-  hopgate explain GET /v1/users/user_1 -H "Cookie: __session=$TOKEN" --format json`,
+  hopgate explain GET /v1/users/user_1 -H "Cookie: __session=$TOKEN" --format json
+  hopgate explain GET http://localhost:8080/v1/users/user_1 --token @token.txt --admin http://127.0.0.1:9090`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.method, o.url = args[0], args[1]
@@ -57,7 +61,12 @@ Exit status 0 whatever the decision is; 2 where the request cannot be explained.
 	f.StringVar(&o.now, "now", "", "the time, such as 2026-01-31T12:00:00Z (default the clock's)")
 	f.StringVar(&o.format, "format", "text", "text or json")
 	f.BoolVar(&o.offline, "offline", false, "do not fetch keys")
+	f.StringVar(&o.admin, "admin", "", "the admin listener of a running gate to ask too, or unix:/path")
 	c.MarkFlagsMutuallyExclusive("token", "claims")
+	for _, flag := range []string{"claims", "data", "now", "offline"} {
+		// What the running gate cannot be asked about.
+		c.MarkFlagsMutuallyExclusive("admin", flag)
+	}
 	return c
 }
 
@@ -67,7 +76,7 @@ type explainOptions struct {
 	hasBody, offline    bool
 	headers             []string
 	clientIP, now       string
-	format              string
+	format, admin       string
 }
 
 func runExplain(ctx context.Context, s Streams, o explainOptions) error {
@@ -84,10 +93,17 @@ func runExplain(ctx context.Context, s Streams, o explainOptions) error {
 		return err
 	}
 	e := &explainer{cfg: gate.Config, gate: gate, policy: gate.Policy(), question: q, env: env, offline: o.offline}
+	var running *proxy.Inspection
+	if o.admin != "" {
+		if running, err = q.askRunning(ctx, o.admin); err != nil {
+			return err
+		}
+	}
 	x, err := e.explain(ctx)
 	if err != nil {
 		return err
 	}
+	x.Running = running
 	var out strings.Builder
 	if o.format == "json" {
 		j := json.NewEncoder(&out)
@@ -321,6 +337,15 @@ func (f fields) Field(name string) (value string, n int) {
 		}
 	}
 	return value, n
+}
+
+// all gives each field.
+func (f fields) all(yield func(name, value string) bool) {
+	for i := range f {
+		if !yield(f[i].name, f[i].value) {
+			return
+		}
+	}
 }
 
 // explainer answers a question under a configuration.

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -72,7 +70,8 @@ func (e *explainer) cache(sent *policy.Outgoing) {
 		StaleWhileRevalidate: c.StaleWhileRevalidate.String(), StaleIfError: c.StaleIfError.String(),
 	}
 	e.out.Cache = x
-	switch key, ok := route.AppendScope(nil, e.who); {
+	key, ok := e.gate.CacheKey(route, e.who, q.scheme, q.authority, sent, q.fields.all)
+	switch {
 	case q.method != "GET" && q.method != "HEAD":
 		x.Not = "only answers to GET and HEAD are kept"
 	case len(q.body) > 0:
@@ -80,14 +79,7 @@ func (e *explainer) cache(sent *policy.Outgoing) {
 	case !ok:
 		x.Not = "the principal lacks what scope " + x.Scope + " tells callers apart by"
 	default:
-		// A digest, so that two explanations can be compared: the key itself
-		// holds whatever the scope's claims do.
-		parts := []string{route.ID, q.scheme, q.authority, string(sent.Path), string(sent.Query), string(key)}
-		for _, h := range sent.Headers {
-			parts = append(parts, h.Name, string(h.Value))
-		}
-		sum := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
-		x.Key = hex.EncodeToString(sum[:8])
+		x.Key = key
 		x.SharedBy = e.sharedBy(c.Scope)
 	}
 }

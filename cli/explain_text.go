@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"hopgate/policy"
+	"hopgate/proxy"
 )
 
 // explanation is how a request fares, step by step, as --format json prints
@@ -24,6 +25,7 @@ type explanation struct {
 	Upstream  *explainedUpstream  `json:"upstream,omitempty"`
 	Response  *explainedResponse  `json:"response,omitempty"`
 	CORS      *explainedCORS      `json:"cors,omitempty"`
+	Running   *proxy.Inspection   `json:"running_gate,omitempty"`
 
 	fromCookie bool
 }
@@ -96,7 +98,7 @@ type (
 	explainedCache struct {
 		Scope                string `json:"scope"`
 		SharedBy             string `json:"shared_by,omitempty"`
-		Key                  string `json:"key,omitempty"` // a digest
+		Key                  string `json:"key,omitempty"`
 		TTL                  string `json:"ttl"`
 		StaleWhileRevalidate string `json:"stale_while_revalidate"`
 		StaleIfError         string `json:"stale_if_error"`
@@ -171,6 +173,7 @@ func (x *explanation) writeText(b *strings.Builder) {
 	}
 	x.writeDecision(b, section)
 	x.writeAfter(b, section)
+	x.writeRunning(b, section)
 }
 
 func (x *explanation) writeRoutes(b *strings.Builder, section func(string, ...any)) {
@@ -248,7 +251,7 @@ func (x *explanation) writeAfter(b *strings.Builder, section func(string, ...any
 			line("not cached", "%s", c.Not)
 		} else {
 			line("shared by", "%s", c.SharedBy)
-			line("key", "%s (equal keys share an answer)", c.Key)
+			line("key", "%s (for hopgate purge --key)", c.Key)
 			line("fresh", "%s; stale while revalidating %s, if the upstream fails %s", c.TTL, c.StaleWhileRevalidate, c.StaleIfError)
 		}
 	}

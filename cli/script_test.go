@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -17,13 +18,14 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the command lines of testdata/script, each in a process of
-// its own. Beside the commands of testscript there is `exits CODE COMMAND...`,
-// which runs a command and wants that exit code.
+// its own. Beside the commands of testscript there are `exits CODE COMMAND...`,
+// which runs a command and wants that exit code, and `await FILE`, which waits
+// until a file is there.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await},
 		Setup: func(e *testscript.Env) error {
 			// What the configurations of scripts take from the environment.
 			e.Setenv("BACKEND_SECRET_KEY", "sk_script_1234567890")
@@ -31,6 +33,20 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await FILE")
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // polling, bounded by the deadline
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("there is no %s after 20 s", args[0])
+		}
+	}
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -121,6 +121,9 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 			Config:  func() []byte { return r.gate.Current().Config.Redacted() },
 			Metrics: r.metrics.Handler(),
 			Info:    r.info,
+			Cache:   func() any { return r.gate.CacheState() },
+			Inspect: r.inspect,
+			Purge:   r.purge,
 			Log:     r.log,
 		})
 		go func() { ended <- adminServer.Serve(adminLn) }()

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -281,18 +279,11 @@ func why(f cache.Found, stored []InspectedAnswer) string {
 
 func inWords(d time.Duration) string { return d.Round(10 * time.Millisecond).String() }
 
-// nowhere is where the answer of an inspection goes.
-type nowhere struct{}
+// nowhere is where the answer of an inspection goes. What it does not
+// implement no step before the cache calls.
+type nowhere struct{ answerer }
 
-func (nowhere) status(int)                  {}
-func (nowhere) add(string, string)          {}
-func (nowhere) addBytes(_, _ []byte)        {}
-func (nowhere) body([]byte)                 {}
-func (nowhere) staticBody([]byte)           {}
-func (nowhere) stream(io.ReadCloser, int64) {}
-func (nowhere) bodyLength(int64)            {}
-func (nowhere) noLength()                   {}
-func (nowhere) tunnels() bool               { return true }
-func (nowhere) tunnel(func(net.Conn))       {}
-func (nowhere) closeAfter()                 {}
-func (nowhere) reset()                      {}
+func (nowhere) status(int)           {}
+func (nowhere) add(string, string)   {}
+func (nowhere) addBytes(_, _ []byte) {}
+func (nowhere) tunnels() bool        { return true }
