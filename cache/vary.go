@@ -79,8 +79,8 @@ func appendVariant(dst []byte, names []string, req Fields) []byte {
 
 // appendPreferences appends a list of preferences (RFC 9110 section 12.5) in
 // one of the spellings that mean the same: no white space, lower case up to
-// the parameters, no empty members, and sorted, since the weights and not
-// the order say what is preferred.
+// the parameters, no empty members, and by weight. Among those of the same
+// weight the order stays: it means nothing, but many servers take the first.
 func appendPreferences(dst []byte, list string) []byte {
 	var room [16]string
 	members := room[:0]
@@ -91,12 +91,29 @@ func appendPreferences(dst []byte, list string) []byte {
 			members = append(members, member)
 		}
 	}
-	slices.SortFunc(members, compareFold)
+	slices.SortStableFunc(members, func(a, b string) int { return compareFold(weight(b), weight(a)) })
 	for _, member := range members {
 		dst = appendPreference(dst, member)
 		dst = append(dst, ',')
 	}
 	return dst
+}
+
+// weight gives the weight of a member as plainWeight writes it, which sorts
+// as text: 0 < 0.5 < 1.
+func weight(member string) string {
+	for {
+		_, parameters, more := strings.Cut(member, ";")
+		if !more {
+			return "1"
+		}
+		parameter, _, _ := strings.Cut(parameters, ";")
+		name, argument, _ := strings.Cut(parameter, "=")
+		if equalFold(trim(name), "q") {
+			return plainWeight(trim(argument))
+		}
+		member = parameters
+	}
 }
 
 func appendPreference(dst []byte, member string) []byte {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -27,6 +28,10 @@ func (e *evaluation) readBody() *Error {
 	}
 	kind, n := e.field("Content-Type")
 	if n != 1 || !isJSON(kind) {
+		return errBody
+	}
+	// What another reader decodes must be what is judged here.
+	if coding, n := e.field("Content-Encoding"); n > 0 && !strings.EqualFold(coding, "identity") {
 		return errBody
 	}
 	v, err := decodeJSON(e.in.Body)
@@ -172,6 +177,10 @@ func (d *jsonDecoder) object(depth int) any {
 			return nil
 		}
 		m[name] = v
+		if len(m) > 1 && alikeNames(m, name) {
+			d.fail()
+			return nil
+		}
 		if d.peek() == ',' {
 			d.i++
 			continue
@@ -179,6 +188,46 @@ func (d *jsonDecoder) object(depth int) any {
 		d.take('}')
 		return m
 	}
+}
+
+// alikeNames tells whether m has another name that differs from name in
+// letter case alone. Many decoders take the two for the same and let the last
+// one win.
+func alikeNames(m map[string]any, name string) bool {
+	if len(m) > 64 {
+		return alikeAny(m)
+	}
+	for other := range m {
+		if other != name && strings.EqualFold(other, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// alikeAny is alikeNames for all names at once, for objects of so many that
+// comparing each with each would take long.
+func alikeAny(m map[string]any) bool {
+	folded := make(map[string]struct{}, len(m))
+	for name := range m {
+		f := foldName(name)
+		if _, twice := folded[f]; twice {
+			return true
+		}
+		folded[f] = struct{}{}
+	}
+	return false
+}
+
+// foldName brings names that EqualFold takes for the same into one form.
+func foldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for s := unicode.SimpleFold(r); s != r; s = unicode.SimpleFold(s) {
+			least = min(least, s)
+		}
+		return least
+	}, name)
 }
 
 func (d *jsonDecoder) array(depth int) any {

@@ -1,9 +1,15 @@
 package policy
 
+import "slices"
+
 var (
 	errNoField  = failure("a request field is missing")
 	errRepeated = &Error{RequestMalformed, "a request field that is read here is sent twice"}
 )
+
+// FieldsRead lists the request fields that the route's rules and templates
+// read, in small letters.
+func (r *Route) FieldsRead() []string { return slices.Clone(r.headers) }
 
 // field gives a field of the request, and how many there are.
 func (e *evaluation) field(name string) (string, int) {

@@ -108,7 +108,7 @@ func (l *lookup) walk(n *node, path string) *Route {
 		if r := l.step(c, left, more); r != nil || l.disguised {
 			return r
 		}
-	} else if n.decoded != nil && l.disguise(n, segment) {
+	} else if l.disguise(n, segment) {
 		return nil
 	}
 	if n.single != nil && segment != "" {
@@ -146,8 +146,21 @@ func (l *lookup) step(n *node, left string, more bool) *Route {
 // disguise notes a segment that says the same as a literal one in another
 // spelling (%3A for :, say). To take it for a parameter would lead round the
 // literal's route to an upstream that reads both spellings alike.
+//
+// So is one that is a literal but for path parameters behind it (admin;v=1):
+// some servers cut those off (RFC 3986 section 3.3).
 func (l *lookup) disguise(n *node, segment string) bool {
-	if strings.IndexByte(segment, '%') < 0 {
+	plain := strings.IndexByte(segment, '%') < 0
+	if plain && strings.IndexByte(segment, ';') < 0 {
+		return false
+	}
+	if i := parameters(segment); i >= 0 {
+		if segment = segment[:i]; n.literals[segment] != nil {
+			l.disguised = true
+			return true
+		}
+	}
+	if plain || n.decoded == nil {
 		return false
 	}
 	var buf [128]byte
@@ -156,6 +169,17 @@ func (l *lookup) disguise(n *node, segment string) bool {
 		l.disguised = true
 	}
 	return l.disguised
+}
+
+// parameters gives where the path parameters of a segment begin, -1 where it
+// has none.
+func parameters(segment string) int {
+	for i := range len(segment) {
+		if segment[i] == ';' || segment[i] == '%' && strings.HasPrefix(segment[i:], "%3B") {
+			return i
+		}
+	}
+	return -1
 }
 
 // methods adds the methods of every route of the path that is left.

@@ -16,19 +16,18 @@ type discarded struct {
 	bytes int
 }
 
-func (d *discarded) status(code int)             { d.code = code }
-func (d *discarded) add(string, string)          {}
-func (d *discarded) addBytes(_, _ []byte)        {}
-func (d *discarded) body(b []byte)               { d.bytes = len(b) }
-func (d *discarded) staticBody(b []byte)         { d.bytes = len(b) }
-func (d *discarded) stream(io.ReadCloser, int64) {}
-func (d *discarded) bodyLength(int64)            {}
-func (d *discarded) noLength()                   {}
-func (d *discarded) progress()                   {}
-func (d *discarded) tunnels() bool               { return false }
-func (d *discarded) tunnel(func(net.Conn))       {}
-func (d *discarded) closeAfter()                 {}
-func (d *discarded) reset()                      {}
+func (d *discarded) status(code int)               { d.code = code }
+func (d *discarded) add(string, string)            {}
+func (d *discarded) addBytes(_, _ []byte)          {}
+func (d *discarded) body(b []byte)                 { d.bytes = len(b) }
+func (d *discarded) staticBody(b []byte)           { d.bytes = len(b) }
+func (d *discarded) stream(io.ReadCloser, int64)   {}
+func (d *discarded) bodyLength(int64)              {}
+func (d *discarded) noLength()                     {}
+func (d *discarded) tunnels() bool                 { return false }
+func (d *discarded) tunnel(func(net.Conn), func()) {}
+func (d *discarded) closeAfter()                   {}
+func (d *discarded) reset()                        {}
 
 // pipeline gives a function that takes one request through the gate without
 // a transport.

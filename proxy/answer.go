@@ -23,11 +23,12 @@ type answerer interface {
 	stream(r io.ReadCloser, length int64) // length -1: unknown; closed once written or given up
 	bodyLength(n int64)                   // Content-Length of an answer without its body
 	noLength()                            // an answer without a body, whose length nobody knows
-	progress()                            // some of a stream is about to be written
 	tunnels() bool                        // the transport can be taken over
-	tunnel(run func(client net.Conn))     // it is, once the head has gone out
-	closeAfter()                          // the connection is closed after this answer
-	reset()                               // as if nothing had been set
+	// tunnel takes the transport over: run is called once the head has gone
+	// out, or else abandon, once, when the client is gone before.
+	tunnel(run func(client net.Conn), abandon func())
+	closeAfter() // the connection is closed after this answer
+	reset()      // as if nothing had been set
 }
 
 // problemType is the prefix of the type of every problem document; the

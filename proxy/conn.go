@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"hopgate/policy"
@@ -20,8 +21,12 @@ type conn struct {
 	scheme       string
 	writeTimeout time.Duration
 	writeUntil   time.Time // the deadline that was set here last
-	presence     *presence
-	watcher      *watcher
+
+	// abandon is called where the connection closes before what was to take
+	// it over has begun.
+	abandon  atomic.Pointer[func()]
+	presence *presence
+	watcher  *watcher
 }
 
 func newConn(c net.Conn, o *ServerOptions, w *watcher) *conn {
@@ -51,15 +56,22 @@ func newConn(c net.Conn, o *ServerOptions, w *watcher) *conn {
 // Close implements net.Conn.
 func (c *conn) Close() error {
 	c.watcher.remove(c)
+	if f := c.abandon.Swap(nil); f != nil {
+		(*f)()
+	}
 	return c.Conn.Close()
 }
 
-// sendMore gives the client the whole write timeout to take what comes next.
-func (c *conn) sendMore() {
+// Write implements net.Conn. The client has the whole write timeout to take
+// each piece, so that a steady slow download is not cut.
+func (c *conn) Write(b []byte) (int, error) {
 	if until, later := extend(c.writeUntil, c.writeTimeout); later {
 		c.writeUntil = until
-		_ = c.SetWriteDeadline(until)
+		if err := c.SetWriteDeadline(until); err != nil {
+			return 0, err
+		}
 	}
+	return c.Conn.Write(b)
 }
 
 // extend gives the deadline of what is read or written next, and whether it

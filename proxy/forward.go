@@ -71,10 +71,9 @@ func (x *exchange) buildRequest() {
 	q.MaxHold, q.MustHold = rt.maxHold, rt.filter != nil
 
 	shared := x.caches && rt.shared
-	options := x.fields.has("Connection")
 	for i := range x.fields {
 		f := &x.fields[i]
-		if rt.drop.has(f.name) || shared && !negotiation(f.name) && !listedIn(rt.Config.Cache.VaryOn, f.name) || options && x.fields.listed(f.name) {
+		if rt.drop.has(f.name) || shared && !negotiation(f.name) && !listedIn(rt.Config.Cache.VaryOn, f.name) {
 			continue
 		}
 		value := f.value
@@ -334,9 +333,6 @@ type relayed struct {
 func (r *relayed) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
 	r.x.bytes += int64(n)
-	if n > 0 {
-		r.x.answer.progress()
-	}
 	return n, err
 }
 

@@ -64,8 +64,12 @@ func (g *Gate) judge(x *exchange) (goOn bool) {
 	x.start = g.now()
 	x.snapshot = g.current.Load()
 	defer func() {
+		if p := recover(); p != nil {
+			goOn = false
+			g.fail(x, p)
+		}
 		if !goOn {
-			g.finish(x)
+			g.record(x)
 		}
 	}()
 	x.identify()
@@ -97,6 +101,7 @@ func (x *exchange) guard() policy.Reason {
 	if x.hosts != 1 {
 		return policy.RequestMalformed
 	}
+	x.fields = x.fields.endToEnd()
 	if r := x.readTarget(x.snapshot.maxTarget); r != policy.Allowed {
 		return r
 	}
@@ -149,6 +154,7 @@ func (x *exchange) findRoute() policy.Reason {
 	case policy.Allowed:
 		x.route = x.snapshot.routes[x.match.Route.Index]
 		x.cors = x.route.cors
+		x.fields = x.fields.without(x.route.aliases)
 	case policy.MethodNotAllowed:
 		x.allow = x.snapshot.methods(x.host, x.path)
 	}
@@ -212,11 +218,16 @@ func (x *exchange) authorize() policy.Reason {
 // request, counts, and logs.
 func (g *Gate) finish(x *exchange) {
 	if p := recover(); p != nil {
-		g.panicked(p, debug.Stack())
-		x.answer.reset()
-		x.refuse(policy.InternalError)
+		g.fail(x, p)
 	}
 	if !x.streaming {
 		g.record(x)
 	}
+}
+
+// fail answers 500 for a fault of ours.
+func (g *Gate) fail(x *exchange, p any) {
+	g.panicked(p, debug.Stack())
+	x.answer.reset()
+	x.refuse(policy.InternalError)
 }

@@ -198,14 +198,22 @@ func (a *http1Answer) stream(r io.ReadCloser, length int64) {
 func (a *http1Answer) bodyLength(n int64) { a.response.Header.SetContentLength(int(n)) }
 func (a *http1Answer) noLength()          {}
 func (a *http1Answer) tunnels() bool      { return true }
-func (a *http1Answer) tunnel(run func(net.Conn)) {
+func (a *http1Answer) tunnel(run func(net.Conn), abandon func()) {
 	a.add("Connection", "Upgrade")
 	a.add("Upgrade", "websocket")
 	// From now on what the client sends is no HTTP.
 	a.conn.Release()
 	a.conn.writeTimeout = 0 // the tunnel has its own
 	a.taken = true
-	a.ctx.Hijack(run)
+	// The transport forgets a handler where writing the head fails or the
+	// server stops; the connection is closed on every such way.
+	c := a.conn
+	c.abandon.Store(&abandon)
+	a.ctx.Hijack(func(client net.Conn) {
+		if c.abandon.Swap(nil) != nil {
+			run(client)
+		}
+	})
 }
 func (a *http1Answer) closeAfter() { a.response.SetConnectionClose() }
 func (a *http1Answer) reset()      { a.response.Reset() }

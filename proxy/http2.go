@@ -58,7 +58,16 @@ func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.peer = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
 	x.malformed = policy.Allowed
+	// :authority takes the place of Host; another beside it is malformed (RFC
+	// 9113 section 8.3.1). Rules read the one that counts.
+	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != r.Host {
+		x.malformed = policy.RequestMalformed
+	}
+	x.fields = append(x.fields, field{"Host", r.Host})
 	for name, values := range r.Header {
+		if name == "Host" {
+			continue
+		}
 		for _, v := range values {
 			if !all(name, classToken) || !all(v, classValue) {
 				x.malformed = policy.RequestMalformed
@@ -183,11 +192,10 @@ func (a *http2Answer) stream(r io.ReadCloser, length int64) {
 		a.bodyLength(length)
 	}
 }
-func (a *http2Answer) bodyLength(n int64)    { a.length, a.known = n, true }
-func (a *http2Answer) noLength()             { a.silent = true }
-func (a *http2Answer) tunnels() bool         { return false }
-func (a *http2Answer) tunnel(func(net.Conn)) {}
-func (a *http2Answer) progress()             {}
+func (a *http2Answer) bodyLength(n int64)            { a.length, a.known = n, true }
+func (a *http2Answer) noLength()                     { a.silent = true }
+func (a *http2Answer) tunnels() bool                 { return false }
+func (a *http2Answer) tunnel(func(net.Conn), func()) {}
 
 // closeAfter closes the connection of HTTP/1.1; a stream of HTTP/2 has
 // framing that no field of it can confuse.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"hopgate/config"
@@ -102,6 +103,57 @@ func (h header) has(name string) bool {
 	return n > 0
 }
 
+// endToEnd takes out, in place, the fields that Connection makes those of the
+// connection (RFC 9110 section 7.6.1): they end here. It is done once and
+// first, so that rules, cache keys and what goes upstream are of one reading.
+// Upgrade stays: it is looked at, and never forwarded.
+func (h header) endToEnd() header {
+	if !h.namesFields() {
+		return h
+	}
+	options := slices.DeleteFunc(slices.Clone(h), func(f field) bool { return !equalName(f.name, "Connection") })
+	return slices.DeleteFunc(h, func(f field) bool {
+		return options.listed(f.name) && !equalName(f.name, "Upgrade")
+	})
+}
+
+// namesFields tells whether Connection lists anything but what most clients
+// send.
+func (h header) namesFields() bool {
+	for i := range h {
+		if !equalName(h[i].name, "Connection") {
+			continue
+		}
+		for rest := h[i].value; rest != ""; {
+			var option string
+			option, rest, _ = strings.Cut(rest, ",")
+			if option = trimOWS(option); option != "" && !equalName(option, "keep-alive") && !equalName(option, "close") && !equalName(option, "upgrade") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// aliases are the names of the fields that a route decides by. What differs
+// from one of them by _ and - alone is another field to hopgate, and the same
+// to CGI-style backends.
+type aliases struct {
+	exact []string
+	loose dropSet
+}
+
+func newAliases(names ...string) aliases { return aliases{names, newDropSet(names)} }
+
+// without takes out, in place, the fields that a backend could take for one
+// that the route decides by.
+func (h header) without(a aliases) header {
+	if len(a.exact) == 0 {
+		return h
+	}
+	return slices.DeleteFunc(h, func(f field) bool { return a.loose.has(f.name) && !listedIn(a.exact, f.name) })
+}
+
 // listed tells whether a Connection field names another field, which makes
 // that one hop-by-hop (RFC 9110 section 7.6.1).
 func (h header) listed(name string) bool {
@@ -162,14 +214,28 @@ func clientAddress(peer netip.Addr, h header, trusted []netip.Prefix) (client ne
 	if !trusts(trusted, peer) {
 		return peer, ""
 	}
-	name, parse, forwarded := "X-Forwarded-For", parseForwardedFor, false
-	list, n := h.Field(name)
-	if n == 0 {
-		name, parse, forwarded = "Forwarded", parseForwardedElement, true
-		if list, n = h.Field(name); n == 0 {
-			return peer, ""
+	switch x, f := h.has("X-Forwarded-For"), h.has("Forwarded"); {
+	case x && f:
+		// A proxy writes one of them, and may pass on the other as the client
+		// sent it: where they do not agree nobody can tell which.
+		client, chain = h.chained("X-Forwarded-For", parseForwardedFor, peer, trusted)
+		if other, _ := h.chained("Forwarded", parseForwardedElement, peer, trusted); other != client {
+			return netip.Addr{}, ""
 		}
+		return client, chain
+	case x:
+		return h.chained("X-Forwarded-For", parseForwardedFor, peer, trusted)
+	case f:
+		client, _ = h.chained("Forwarded", parseForwardedElement, peer, trusted)
+		return client, ""
 	}
+	return peer, ""
+}
+
+// chained finds the client in the list of one field, and the part of it that
+// is believed.
+func (h header) chained(name string, parse func(string) (netip.Addr, bool), peer netip.Addr, trusted []netip.Prefix) (client netip.Addr, chain string) {
+	list, n := h.Field(name)
 	if n > 1 {
 		list = h.joined(name)
 	}
@@ -190,9 +256,6 @@ func clientAddress(peer netip.Addr, h header, trusted []netip.Prefix) (client ne
 		if !trusts(trusted, a) {
 			break
 		}
-	}
-	if forwarded {
-		return client, ""
 	}
 	// What stands left of the client's address is the client's own claim.
 	if chain = list[len(rest):]; chain != "" && chain[0] == ',' {

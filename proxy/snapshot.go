@@ -95,6 +95,7 @@ type route struct {
 	limit       *config.Limit
 	policyField string // RateLimit-Policy
 	cors        *cors
+	aliases     aliases
 	drop        dropSet // request fields that do not pass
 	dropAnswer  dropSet // response fields that do not pass
 	dropStored  dropSet // response fields that are not even stored
@@ -224,6 +225,10 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	}
 	rt.maxEntry = int64(s.Config.Cache.MaxEntryBytes)
 	rt.drop = newDropSet(neverForwarded, identityFields(c, &up), c.Request.Remove, []string{s.requestID}, s.verifier.TokenFields(rt.issuers))
+	rt.aliases = newAliases(r.FieldsRead()...)
+	if c.Cache != nil {
+		rt.aliases = newAliases(append(r.FieldsRead(), c.Cache.VaryOn...)...)
+	}
 	rt.tokenParams = s.verifier.TokenParams(rt.issuers)
 	rt.protocols = s.verifier.TokenProtocols(rt.issuers)
 	if rt.whole {

@@ -22,7 +22,7 @@ func (x *exchange) wantsWebSocket() bool {
 		return false
 	}
 	protocol, n := x.fields.Field("Upgrade")
-	if n != 1 || !equalName(protocol, "websocket") || !x.fields.listed("Upgrade") {
+	if n != 1 || !equalName(protocol, "websocket") || !x.fields.listed("Upgrade") || x.fields.listed("close") {
 		return false
 	}
 	_, keys := x.fields.Field("Sec-WebSocket-Key")
@@ -82,7 +82,7 @@ func (x *exchange) tunnel(g *Gate) {
 		t.expiry = time.AfterFunc(x.principal.ExpiresAt.Sub(g.now()), func() { t.end(closePolicy, "token expired") })
 	}
 	x.streaming = true
-	x.answer.tunnel(t.run)
+	x.answer.tunnel(t.run, t.abandon)
 }
 
 // acceptOf computes Sec-WebSocket-Accept (RFC 6455 section 4.2.2).
@@ -123,16 +123,7 @@ const closeWait = 5 * time.Second
 func (t *tunnel) run(client net.Conn) {
 	x := t.exchange
 	started := time.Now()
-	defer func() {
-		if t.expiry != nil {
-			t.expiry.Stop()
-		}
-		t.gate.tunnels.remove(t, x.route.ID)
-		x.upstreamTime += time.Since(started)
-		x.streaming = false
-		t.gate.record(x)
-		release(x)
-	}()
+	defer t.finish(started)
 	down := &flow{from: t.upstream, to: client, idle: t.idle, tunnel: t}
 	up := &flow{from: client, to: t.upstream, idle: t.idle, tunnel: t, masked: true}
 	down.other, up.other = up, down
@@ -158,6 +149,25 @@ func (t *tunnel) run(client net.Conn) {
 	close(stop)
 	<-watched
 	x.bytes = down.bytes
+}
+
+// abandon ends a tunnel whose client was gone before it could run.
+func (t *tunnel) abandon() {
+	_ = t.upstream.Close()
+	t.finish(time.Now())
+}
+
+// finish gives back what the tunnel took and records the exchange.
+func (t *tunnel) finish(started time.Time) {
+	x := t.exchange
+	if t.expiry != nil {
+		t.expiry.Stop()
+	}
+	t.gate.tunnels.remove(t, x.route.ID)
+	x.upstreamTime += time.Since(started)
+	x.streaming = false
+	t.gate.record(x)
+	release(x)
 }
 
 // caught keeps a fault of ours in one tunnel from ending the process.
