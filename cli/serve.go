@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,10 +32,13 @@ func newServe(s Streams) *cobra.Command {
 		Long: `Runs the gate until SIGTERM or SIGINT. SIGHUP, or a change of the configuration
 or of a file that it names, loads it anew: a broken one is reported and the
 running one stays. On SIGTERM readyz fails first, then the listener closes and
-open requests finish within server.drain.`,
+open requests finish within server.drain. On SIGUSR2 the program is started
+anew, and takes over the listening sockets once it is ready: replace the binary
+before to upgrade without losing a request.`,
 		Example: `  hopgate serve
   hopgate serve -c /etc/hopgate/hopgate.yaml
-  kill -HUP $(pidof hopgate)        # load the configuration anew`,
+  kill -HUP $(pidof hopgate)        # load the configuration anew
+  kill -USR2 $(pidof hopgate)       # go on as the binary that is installed now`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, errs, err := config.Load(path)
@@ -46,7 +50,7 @@ open requests finish within server.drain.`,
 			}
 			return serve(c.Context(), s, cfg, errs, serveOptions{reload: func() (*config.Config, *config.Errors, error) {
 				return config.Load(path)
-			}, watch: watchInterval})
+			}, watch: watchInterval, upgrade: true})
 		},
 	}
 	configFlag(c, &path)
@@ -61,6 +65,8 @@ type serveOptions struct {
 	reload func() (*config.Config, *config.Errors, error)
 	// watch is how often files are looked at; 0 never.
 	watch time.Duration
+	// upgrade lets a signal start the program anew in this one's place.
+	upgrade bool
 	// listenName and adminName say where the addresses come from, where that
 	// is not the configuration.
 	listenName, adminName string
@@ -84,23 +90,33 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 	}
 	printWarnings(s, errs)
 
-	ln, err := proxy.Listen(cfg.Server.Listen)
+	heir, err := inherit()
+	if err != nil {
+		return unusable("cannot take over the sockets: %v", err)
+	}
+	ln, err := heir.listen("server", cfg.Server.Listen)
 	if err != nil {
 		return unusable("%v; change %s, or end the program that uses it", err, cmp.Or(o.listenName, "server.listen"))
 	}
 	defer func() { _ = ln.Close() }() // also where it was closed before
+	sockets := []socket{{Name: "server", Address: cfg.Server.Listen, listener: ln}}
 	var adminLn net.Listener
 	if cfg.Admin.Listen != "off" {
-		if adminLn, err = proxy.Listen(cfg.Admin.Listen); err != nil {
+		if adminLn, err = heir.listen("admin", cfg.Admin.Listen); err != nil {
 			return unusable("%v; change %s, or end the program that uses it", err, cmp.Or(o.adminName, "admin.listen"))
 		}
 		defer func() { _ = adminLn.Close() }()
+		sockets = append(sockets, socket{Name: "admin", Address: cfg.Admin.Listen, listener: adminLn})
 	}
+	heir.rest()
 
 	// Signals are taken before anything is announced, so that a supervisor
 	// that sends one at once is not lost.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	if o.upgrade {
+		signal.Notify(signals, upgradeSignal)
+	}
 	defer signal.Stop(signals)
 
 	// Background work outlives ctx: it serves open requests while draining.
@@ -112,6 +128,9 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 
 	server := proxy.NewServer(r.gate, proxy.OptionsOf(&cfg.Server), r.log)
 	r.metrics.OnConnections(server.Connections)
+	if err := heir.await(ctx, r.gate.Ready); err != nil {
+		return failed("%v", err)
+	}
 
 	ended := make(chan error, 2)
 	var adminServer *admin.Server
@@ -136,7 +155,7 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 	if cfg.Server.TLS != nil {
 		scheme = "https"
 	}
-	attrs := []any{"address", scheme + "://" + ln.Addr().String(), "version", fullVersion(), "generation", snapshot.Generation}
+	attrs := []any{"address", scheme + "://" + ln.Addr().String(), "version", fullVersion(), "generation", snapshot.Generation, "pid", os.Getpid()}
 	if adminLn != nil {
 		attrs = append(attrs, "admin", "http://"+adminLn.Addr().String())
 	}
@@ -149,14 +168,31 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 		o.listening(ln.Addr(), adminAddr)
 	}
 
+	heir.serving()
+
+	var next upgrade
 	for {
 		select {
 		case sig := <-signals:
-			if sig == syscall.SIGHUP {
+			switch sig {
+			case syscall.SIGHUP:
 				r.reload("SIGHUP")
+				continue
+			case upgradeSignal:
+				next.begin(background, r.log, sockets)
 				continue
 			}
 			r.log.Info("shutting down", "signal", sig.String())
+		case err := <-next.ended:
+			if !next.took(err, r.log) {
+				continue
+			}
+			handedOver(sockets)
+			if adminServer != nil {
+				// Who asks now asks the process that took over.
+				_ = adminLn.Close()
+			}
+			return r.drain(server, adminServer, nil)
 		case err := <-ended:
 			return failed("a listener ended: %v", err)
 		case <-ctx.Done():
@@ -164,7 +200,54 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 		}
 		break
 	}
+	next.cancelled()
+	notify("STOPPING=1")
 	return r.drain(server, adminServer, signals)
+}
+
+// upgrade is an attempt to have another process take over.
+type upgrade struct {
+	stop  context.CancelFunc
+	ended chan error // nil while none is under way
+	pid   int
+}
+
+// begin starts the attempt, unless one is under way.
+func (u *upgrade) begin(ctx context.Context, log *slog.Logger, sockets []socket) {
+	if u.ended != nil {
+		log.Warn("an upgrade is under way already")
+		return
+	}
+	log.Info("upgrading: starting the program anew")
+	ctx, u.stop = context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	u.ended = ended
+	go func() {
+		var err error
+		u.pid, err = successor(ctx, sockets)
+		ended <- err
+	}()
+}
+
+// took tells whether the attempt that has ended succeeded.
+func (u *upgrade) took(err error, log *slog.Logger) bool {
+	u.stop()
+	u.ended = nil
+	if err != nil {
+		log.Error("the upgrade failed; this process goes on", "error", err.Error())
+		return false
+	}
+	notify("MAINPID=" + strconv.Itoa(u.pid))
+	log.Info("upgraded: the new process has taken over; finishing what is open", "pid", u.pid)
+	return true
+}
+
+// cancelled ends an attempt that is under way, and with it its process.
+func (u *upgrade) cancelled() {
+	if u.ended != nil {
+		u.stop()
+		<-u.ended
+	}
 }
 
 // running is what one run of serve consists of.
@@ -320,10 +403,11 @@ func (r *running) info() any {
 
 // drain ends serving without failing a request: readyz fails first and,
 // drain_delay later, the listener closes; open requests get drain to finish.
+// Without signals there is no delay: another process has taken over.
 func (r *running) drain(server *proxy.Server, adminServer *admin.Server, signals <-chan os.Signal) error {
 	r.draining.Store(true)
 	current := r.gate.Current().Config.Server
-	if current.DrainDelay > 0 {
+	if current.DrainDelay > 0 && signals != nil {
 		select {
 		case <-time.After(current.DrainDelay):
 		case <-signals: // a second signal cuts the wait short

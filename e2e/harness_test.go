@@ -71,12 +71,18 @@ func serve(t *testing.T, config string, env ...string) *gate {
 // serveWith is serve with another build of the program.
 func serveWith(t *testing.T, program, config string, env ...string) *gate {
 	t.Helper()
+	return serveCommand(t, func(args ...string) *exec.Cmd { return exec.Command(program, args...) }, config, env...)
+}
+
+// serveCommand is serve with a command of one's own.
+func serveCommand(t *testing.T, command func(args ...string) *exec.Cmd, config string, env ...string) *gate {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "hopgate.yaml")
 	write(t, file, config)
 	args := []string{"serve", "-c", file}
 	g := &gate{t: t, file: file, done: make(chan struct{})}
 	g.grown = sync.NewCond(&g.mu)
-	g.cmd = exec.Command(program, args...)
+	g.cmd = command(args...)
 	g.cmd.Env = append(os.Environ(), env...)
 	g.cmd.Stdout = writer(func(p []byte) {
 		g.mu.Lock()
