@@ -24,6 +24,9 @@ func (c *checker) route(r *Route, ids map[string]Position) {
 	if r.Upstream != "" {
 		c.known(a.below("upstream"), "upstream", r.Upstream, sortedKeys(c.cfg.Upstreams), "upstreams")
 	}
+	if u := c.cfg.Upstreams[r.Upstream]; r.WebSocket != nil && (u.Protocol == "h2" || u.Protocol == "h2c") {
+		c.fault(a.below("websocket").key(), "websocket is set, and the upstream %s speaks %s; a WebSocket needs one whose protocol is http/1.1", quote(r.Upstream), u.Protocol)
+	}
 	for i, id := range r.Invalidates {
 		c.known(a.below("invalidates", i), "invalidates", id, c.routeIDs(), "routes")
 	}

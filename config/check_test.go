@@ -107,6 +107,16 @@ func TestChecks(t *testing.T) {
 		{"cors", `{origins: "https://a.example", max_age: 48h}`, "", "28:51: max_age is 48h; no browser"},
 		{"cors", `{origins: "https://a.example", expose: "*", credentials: true}`, "28:50: expose is a single value; it should be a list", ""},
 		{"cors", `{origins: "https://a.example", expose: ["*"], credentials: true}`, `28:51: expose is "*"; it should be a field's name`, ""},
+		{"endpoints", `[http://127.0.0.1:1]
+    protocol: h2`, `7:17: endpoints has "http://127.0.0.1:1"; protocol is h2, which is spoken over TLS`, "13:5: tls has no effect"},
+		{"endpoints", `[https://api.example.com, http://127.0.0.1:1]
+    protocol: h2c`, `7:17: endpoints has "https://api.example.com"; protocol is h2c, which is spoken in the clear`, ""},
+		{"endpoints", `[unix:/run/a.sock, "http://127.0.0.1:1"]
+    protocol: h2c`, "", "13:5: tls has no effect"},
+		{"endpoints", `https://api.example.com
+    protocol: http/2`, `8:15: protocol is "http/2"; it should be one of http/1.1, h2, h2c`, ""},
+		{"limit", `{rate: 1/s}
+    websocket: {}`, "", ""},
 		{"endpoints", `http://api.example.com`, "", "7:16: endpoints has \"http://api.example.com\", so that the secret goes over the network in the clear\n12:5: tls has no effect"},
 		{"endpoints", `http://127.0.0.1:1`, "", "12:5: tls has no effect"},
 		{"endpoints", `https://api.example.com/`, `7:16: endpoints is "https://api.example.com/"; it should not end in /`, "12:5: tls has no effect"},

@@ -73,6 +73,12 @@ func (c *checker) upstream(s Upstream) {
 		}
 		u, _ := url.Parse(e)
 		tls = tls || strings.HasPrefix(e, "https:")
+		switch secure := strings.HasPrefix(e, "https:"); {
+		case s.Protocol == "h2" && !secure:
+			c.bad(here, "endpoints", e, "protocol is h2, which is spoken over TLS; it should be https://..., or the protocol h2c")
+		case s.Protocol == "h2c" && secure:
+			c.bad(here, "endpoints", e, "protocol is h2c, which is spoken in the clear; it should be http://... or unix:/path, or the protocol h2")
+		}
 		if s.Secret != nil && u != nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
 			c.warn(here.pos(), "endpoints has %s, so that the secret goes over the network in the clear; use https where the network is not your own", here.show(e))
 		}

@@ -172,13 +172,14 @@ type JWKS struct {
 // Upstream is a backend: one or more equal endpoints.
 type Upstream struct {
 	Endpoints        []string      `yaml:"endpoints" file:"socket" one:"true" required:"true" doc:"Equal addresses of the backend: https://host[:port], http://host[:port], or unix:/path. A path is put before the forwarded one (https://api.clerk.com/v1)."`
+	Protocol         string        `yaml:"protocol" default:"http/1.1" enum:"http/1.1,h2,h2c" doc:"HTTP version spoken to the endpoints: http/1.1, h2 (HTTP/2 over TLS, for https endpoints) or h2c (HTTP/2 in the clear with prior knowledge, for http and unix ones). gRPC needs one of the latter two."`
 	Host             string        `yaml:"host" doc:"Host field sent upstream. Default: the endpoint's."`
 	Secret           *SecretField  `yaml:"secret" doc:"The credential that hopgate adds; callers can neither see nor override it."`
 	Timeout          time.Duration `yaml:"timeout" min:"1ms" default:"5s" doc:"Longest time for the whole exchange with the upstream, retries included."`
 	ConnectTimeout   time.Duration `yaml:"connect_timeout" min:"1ms" default:"1s" doc:"Longest time to open a connection, TLS included."`
 	HeaderTimeout    time.Duration `yaml:"header_timeout" default:"0s" doc:"Longest time until the head of the answer has arrived; 0 means timeout."`
 	IdleTimeout      time.Duration `yaml:"idle_timeout" min:"1ms" default:"30s" doc:"How long an unused connection is kept open."`
-	MaxConnections   int           `yaml:"max_connections" min:"1" default:"512" doc:"Open connections per endpoint at most."`
+	MaxConnections   int           `yaml:"max_connections" min:"1" default:"512" doc:"Open connections per endpoint at most. One of HTTP/2 carries many requests at a time."`
 	MaxResponseBytes Size          `yaml:"max_response_bytes" min:"1" default:"10MiB" doc:"Largest answer that hopgate holds in memory to filter or cache. A larger one is refused where the route filters it, and streamed through where it does not."`
 	Retry            Retry         `yaml:"retry" doc:"Second attempts for what is safe to repeat."`
 	TLS              UpstreamTLS   `yaml:"tls" doc:"How the upstream's certificate is checked."`
