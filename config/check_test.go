@@ -108,15 +108,13 @@ func TestChecks(t *testing.T) {
 		{"cors", `{origins: "https://a.example", expose: "*", credentials: true}`, "28:50: expose is a single value; it should be a list", ""},
 		{"cors", `{origins: "https://a.example", expose: ["*"], credentials: true}`, `28:51: expose is "*"; it should be a field's name`, ""},
 		{"endpoints", `[http://127.0.0.1:1]
-    protocol: h2`, `7:17: endpoints has "http://127.0.0.1:1"; protocol is h2, which is spoken over TLS`, "13:5: tls has no effect"},
+    protocol: h2`, `7:17: endpoints is "http://127.0.0.1:1"; protocol is h2, which is spoken over TLS`, "13:5: tls has no effect"},
 		{"endpoints", `[https://api.example.com, http://127.0.0.1:1]
-    protocol: h2c`, `7:17: endpoints has "https://api.example.com"; protocol is h2c, which is spoken in the clear`, ""},
+    protocol: h2c`, `7:17: endpoints is "https://api.example.com"; protocol is h2c, which is spoken in the clear`, ""},
 		{"endpoints", `[unix:/run/a.sock, "http://127.0.0.1:1"]
     protocol: h2c`, "", "13:5: tls has no effect"},
 		{"endpoints", `https://api.example.com
     protocol: http/2`, `8:15: protocol is "http/2"; it should be one of http/1.1, h2, h2c`, ""},
-		{"limit", `{rate: 1/s}
-    websocket: {}`, "", ""},
 		{"endpoints", `http://api.example.com`, "", "7:16: endpoints has \"http://api.example.com\", so that the secret goes over the network in the clear\n12:5: tls has no effect"},
 		{"endpoints", `http://127.0.0.1:1`, "", "12:5: tls has no effect"},
 		{"endpoints", `https://api.example.com/`, `7:16: endpoints is "https://api.example.com/"; it should not end in /`, "12:5: tls has no effect"},
@@ -216,6 +214,12 @@ upstreams: {u: {endpoints: http://127.0.0.1:1}}
 routes:
 - {id: r, match: {path: /}, anonymous: true, upstream: u, mode: report, cache: {ttl: 1s, scope: user}, limit: {rate: 1/s, by: org}}
 `, "4:97: scope is \"user\", and the route is anonymous\n4:127: by is \"org\"; an anonymous route knows no organization", "4:65: mode is report, but the route has no rules"},
+		"a WebSocket over HTTP/2": {`
+upstreams: {u: {endpoints: http://127.0.0.1:1}, v: {endpoints: http://127.0.0.1:1, protocol: h2c}}
+routes:
+- {id: r, match: {path: /}, anonymous: true, upstream: u, websocket: {}}
+- {id: s, match: {path: /s}, anonymous: true, upstream: v, websocket: {}}
+`, `5:60: websocket is set, and the upstream "v" speaks h2c; a WebSocket needs one whose protocol is http/1.1`, ""},
 		"rules in templates": {`
 upstreams: {u: {endpoints: http://127.0.0.1:1}}
 rules: {a: x, b: rules.a, c: x, d: x, e: x}
