@@ -177,7 +177,7 @@ func (x *explanation) writeText(b *strings.Builder) {
 }
 
 func (x *explanation) writeRoutes(b *strings.Builder, section func(string, ...any)) {
-	if x.Route == nil && len(x.Others) == 0 {
+	if x.Route == nil && len(x.Others)+len(x.Methods) == 0 {
 		return
 	}
 	section("route")

@@ -35,6 +35,7 @@ func check(cfg *Config, d *decoder) {
 	for _, name := range sortedKeys(cfg.Upstreams) {
 		c.upstream(cfg.Upstreams[name])
 	}
+	c.webhooks()
 	ids := make(map[string]Position)
 	for i := range cfg.Routes {
 		if n := cfg.Routes[i].Source.node; n != nil && n.kind == mappingNode && !n.faulty {
@@ -159,6 +160,11 @@ func (c *checker) names() {
 	for _, name := range sortedKeys(c.cfg.Upstreams) {
 		if !nameForm.MatchString(name) {
 			c.fault(top.below("upstreams", name).key(), "the upstream's name is %s; %s", quote(name), nameLooks)
+		}
+	}
+	for _, name := range sortedKeys(c.cfg.Webhooks) {
+		if !nameForm.MatchString(name) {
+			c.fault(top.below("webhooks", name).key(), "the webhook's name is %s; %s", quote(name), nameLooks)
 		}
 	}
 	for _, name := range sortedKeys(c.cfg.Rules) {

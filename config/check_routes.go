@@ -27,6 +27,11 @@ func (c *checker) route(r *Route, ids map[string]Position) {
 	if u := c.cfg.Upstreams[r.Upstream]; r.WebSocket != nil && (u.Protocol == "h2" || u.Protocol == "h2c") {
 		c.fault(a.below("websocket").key(), "websocket is set, and the upstream %s speaks %s; a WebSocket needs one whose protocol is http/1.1", quote(r.Upstream), u.Protocol)
 	}
+	for _, name := range sortedKeys(c.cfg.Webhooks) {
+		if r.Match.Path != "" && r.Match.Path == c.cfg.Webhooks[name].Path {
+			c.bad(at{source: r.Match.Source}.below("path"), "path", r.Match.Path, "the webhook "+name+" has the same and comes first; it should be another")
+		}
+	}
 	for i, id := range r.Invalidates {
 		c.known(a.below("invalidates", i), "invalidates", id, c.routeIDs(), "routes")
 	}

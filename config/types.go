@@ -30,6 +30,7 @@ type Config struct {
 	Issuers   map[string]Issuer   `yaml:"issuers" doc:"The issuers whose session tokens hopgate accepts, by a name of your choice."`
 	Upstreams map[string]Upstream `yaml:"upstreams" doc:"The backends that requests are forwarded to, by a name of your choice." required:"true"`
 	Rules     map[string]Expr     `yaml:"rules" doc:"CEL expressions named once; other rules and routes use them as rules.NAME."`
+	Webhooks  map[string]Webhook  `yaml:"webhooks" doc:"Where providers send signed events about changes, so that cached answers are forgotten at once; by a name of your choice."`
 	Routes    []Route             `yaml:"routes" doc:"What may be called, by whom, and how it is forwarded. What no route matches is 404." required:"true"`
 
 	Source Source `yaml:"-"`
@@ -207,6 +208,23 @@ type UpstreamTLS struct {
 	ServerName string `yaml:"server_name" doc:"Name the certificate must have. Default: the endpoint's host."`
 	CertFile   string `yaml:"cert_file" file:"read" doc:"PEM file with a client certificate."`
 	KeyFile    string `yaml:"key_file" file:"read" doc:"PEM file with the client certificate's key."`
+
+	Source Source `yaml:"-"`
+}
+
+// Webhook is a place at which signed events are received (Standard
+// Webhooks).
+type Webhook struct {
+	Path          string        `yaml:"path" required:"true" doc:"Path at which events are received, on any host, by POST. It comes before the routes; no route can have the same."`
+	Secret        []Secret      `yaml:"secret" one:"true" required:"true" doc:"Signing secret as the provider shows it: whsec_ and base64. While it is rotated, the new one and the old one."`
+	Tolerance     time.Duration `yaml:"tolerance" min:"1s" max:"1h" default:"5m" doc:"How far the time of an event may be from this machine's clock. For as long an event is remembered, so that it has its effect once."`
+	Preset        string        `yaml:"preset" default:"none" enum:"clerk,none" doc:"Provider whose events are known. clerk: what is kept for the user, session or organization that an event is about, and for both sides of a membership."`
+	Principals    []string      `yaml:"principals" one:"true" doc:"Where in an event user ids stand: member names separated by dots, for example data.user_id. What is kept for these users alone is forgotten."`
+	Organizations []string      `yaml:"organizations" one:"true" doc:"The same for organizations."`
+	Sessions      []string      `yaml:"sessions" one:"true" doc:"The same for sessions."`
+	Tags          []string      `yaml:"tags" one:"true" doc:"The same for tags that the upstream gives its answers (Cache-Tag, Surrogate-Key)."`
+	Routes        []string      `yaml:"routes" one:"true" doc:"Ids of routes whose cached answers are forgotten with every event, for everybody."`
+	Soft          bool          `yaml:"soft" default:"false" doc:"Make answers stale instead: they are still given while others are fetched, and where that fails."`
 
 	Source Source `yaml:"-"`
 }

@@ -15,6 +15,7 @@ type Reason string
 const (
 	Allowed          Reason = "allowed"
 	AllowedAnonymous Reason = "allowed_anonymous"
+	WebhookAccepted  Reason = "webhook_accepted"
 
 	RequestMalformed    Reason = "request_malformed"
 	TargetNotCanonical  Reason = "target_not_canonical"
@@ -25,6 +26,8 @@ const (
 	RequestTimeout      Reason = "request_timeout"
 	MethodNotSupported  Reason = "method_not_supported"
 	ParameterDuplicated Reason = "parameter_duplicated"
+
+	WebhookUnverified Reason = "webhook_unverified"
 
 	RouteNotFound    Reason = "route_not_found"
 	MethodNotAllowed Reason = "method_not_allowed"
@@ -69,12 +72,14 @@ type Challenge string
 
 // The challenges. NoChallenge sends no WWW-Authenticate field,
 // BareChallenge one without an error code: no credentials were sent.
+// SignedWebhook is none of Bearer's: what is asked for is a signature.
 const (
 	NoChallenge       Challenge = ""
 	BareChallenge     Challenge = "bare"
 	InvalidRequest    Challenge = "invalid_request"
 	InvalidToken      Challenge = "invalid_token"
 	InsufficientScope Challenge = "insufficient_scope"
+	SignedWebhook     Challenge = "webhook"
 )
 
 // Outcome is how a Reason looks to the caller.
@@ -108,6 +113,8 @@ var table = []row{
 		"Allowed", "A rule of the route allowed the request."},
 	{AllowedAnonymous, 200, NoChallenge, false,
 		"Allowed for anybody", "The route asks for no token."},
+	{WebhookAccepted, 204, NoChallenge, false,
+		"Event received", "The event's signature is right, and what it names was forgotten."},
 
 	{RequestMalformed, 400, NoChallenge, true,
 		"Malformed request", "The request is not well-formed HTTP, or repeats a field that must be sent once. Check how your client builds it."},
@@ -127,6 +134,9 @@ var table = []row{
 		"Method not supported", "This gateway has no CONNECT and no TRACE."},
 	{ParameterDuplicated, 400, NoChallenge, false,
 		"Repeated query parameter", "Send each query parameter once, and under its exact name."},
+
+	{WebhookUnverified, 401, SignedWebhook, false,
+		"Event not verified", "Send events as they were signed, without delay, and check that the signing secret and the clock are right."},
 
 	{RouteNotFound, 404, NoChallenge, false,
 		"No such resource", "Nothing is offered at this address. Check host and path."},
@@ -224,7 +234,9 @@ func (r Reason) Outcome() Outcome {
 }
 
 // Allowed tells whether the reason lets a request go on.
-func (r Reason) Allowed() bool { return r == Allowed || r == AllowedAnonymous }
+func (r Reason) Allowed() bool {
+	return r == Allowed || r == AllowedAnonymous || r == WebhookAccepted
+}
 
 // Error is why a request can't be decided on or made ready for the upstream.
 // Its text says what is wrong in words of the configuration; it never holds

@@ -62,6 +62,8 @@ var problems = func() map[policy.Reason]*problem {
 		case policy.NoChallenge:
 		case policy.BareChallenge:
 			p.challenge = `Bearer realm="hopgate"`
+		case policy.SignedWebhook:
+			p.challenge = `Webhook-Signature realm="hopgate"`
 		default:
 			p.challenge = `Bearer realm="hopgate", error="` + string(o.Challenge) + `", error_description="` + o.Title + `"`
 		}

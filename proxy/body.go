@@ -11,14 +11,17 @@ import (
 
 // readBody reads the request's body into memory, at most as much as the
 // route allows.
-func (x *exchange) readBody() policy.Reason {
+func (x *exchange) readBody() policy.Reason { return x.readUpTo(x.route.maxBody) }
+
+// readUpTo reads the request's body into memory, at most that many bytes.
+func (x *exchange) readUpTo(most int64) policy.Reason {
 	if x.content != nil || x.body == nil {
 		return policy.Allowed
 	}
-	if x.framing.length > x.route.maxBody {
+	if x.framing.length > most {
 		return policy.BodyTooLarge
 	}
-	r := bodyReader{from: x.body, left: x.route.maxBody, missing: x.framing.length, chunked: x.framing.chunked}
+	r := bodyReader{from: x.body, left: most, missing: x.framing.length, chunked: x.framing.chunked}
 	b := x.contentBuf[:0]
 	if n := int(x.framing.length); n > 0 && cap(b) <= n {
 		b = make([]byte, 0, n+1) // one more, so that the end is seen without growing

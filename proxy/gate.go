@@ -21,6 +21,10 @@ func (g *Gate) serve(x *exchange) {
 		x.refuse(r)
 		return
 	}
+	if w := x.snapshot.webhooks[x.path]; w != nil {
+		x.receive(w)
+		return
+	}
 	found := x.findRoute()
 	if x.preflight() {
 		return
@@ -74,6 +78,11 @@ func (g *Gate) judge(x *exchange) (goOn bool) {
 	}()
 	x.identify()
 	r := x.guard()
+	if w := x.snapshot.webhooks[x.path]; w != nil && r == policy.Allowed {
+		if _, r = x.expect(w); r == policy.Allowed {
+			return true
+		}
+	}
 	if r == policy.Allowed {
 		r = x.findRoute()
 	}

@@ -154,6 +154,12 @@ func (x *exchange) fare(tok string) policy.Reason {
 	if r := x.guard(); r != policy.Allowed {
 		return r
 	}
+	if w := x.snapshot.webhooks[x.path]; w != nil {
+		if _, r := x.expect(w); r != policy.Allowed {
+			return r
+		}
+		return policy.WebhookUnverified // without its body
+	}
 	found := x.findRoute()
 	if x.preflight() || found != policy.Allowed {
 		return found

@@ -61,6 +61,7 @@ type Snapshot struct {
 	routes        []*route // by policy.Route.Index
 	pools         map[string]*pool
 	cache         *cache.Cache
+	webhooks      map[string]*webhook // by path
 	cors          *cors
 	tls           *tls.Config
 	tlsText       string // the certificates, for comparison
@@ -145,6 +146,7 @@ func (g *Gate) Compile(cfg *config.Config, errs *config.Errors) *Snapshot {
 	}
 	s.compileTLS(cfg, prev, errs)
 	s.compileCache(cfg, prev, errs, g.now)
+	s.compileWebhooks(cfg, prev)
 	for _, r := range s.policy.Routes() {
 		s.routes = append(s.routes, s.compileRoute(r, prev, errs, g.metrics))
 	}
