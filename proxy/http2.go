@@ -247,7 +247,7 @@ func (a *http2Answer) finish() {
 				return
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // streams end in the bare io.EOF
+		if err == io.EOF {
 			return
 		}
 		if err != nil {

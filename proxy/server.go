@@ -116,8 +116,8 @@ func (s *Server) accept(ln net.Listener, withTLS bool) error {
 	wg.Go(func() { _ = s.h1.server.Serve(guarded{one, &s.options, s.watcher}) })
 	wg.Go(func() { _ = s.h2.server.Serve(two) })
 	defer wg.Wait()
-	defer one.Close()
-	defer two.Close()
+	defer one.Close() //nolint:errcheck // it never fails
+	defer two.Close() //nolint:errcheck // it never fails
 	err := s.take(ln, withTLS, one, two)
 	s.accepting.Done()
 	if s.draining.Load() {
