@@ -209,6 +209,7 @@ func TestVariants(t *testing.T) {
 		{"names in any case", "aCCept-LANGUAGE", false, fields{"accept-language", "de"}, fields{"Accept-Language", "fr"}, false},
 		{"white space and empty members", "Accept-Encoding", false, fields{"Accept-Encoding", "gzip, br"}, fields{"Accept-Encoding", " gzip ,,br ,"}, true},
 		{"order of weights", "Accept-Encoding", false, fields{"Accept-Encoding", "gzip;q=0.5, br"}, fields{"Accept-Encoding", "br, gzip;q=0.50"}, true},
+		{"order of codings", "Accept-Encoding", false, fields{"Accept-Encoding", "gzip, br"}, fields{"Accept-Encoding", "br, gzip"}, true},
 		{"order among equals", "Accept-Language", false, fields{"Accept-Language", "de, en"}, fields{"Accept-Language", "en, de"}, false},
 		{"case of languages", "Accept-Language", false, fields{"Accept-Language", "en-GB"}, fields{"Accept-Language", "EN-gb"}, true},
 		{"weights of one", "Accept", false, fields{"Accept", "a/b;q=1.000, c/d;q=0.50"}, fields{"Accept", "a/b, c/d; Q=0.5"}, true},

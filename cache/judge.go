@@ -88,7 +88,9 @@ func (e *entry) terms(rule *Rule) (life, swr, sie time.Duration) {
 // when it is stale, or to validate it.
 func (e *entry) worthKeeping(rule *Rule) bool {
 	life, swr, sie := e.terms(rule)
-	if rule.Origin {
+	// What is stale when it comes may still be fresh enough for one who says
+	// max-stale.
+	if rule.Origin && (e.mustRevalidate || !rule.obeys()) {
 		life -= e.age
 	}
 	usable := life+max(swr, sie) > 0 && (!rule.Origin || !e.noCache)

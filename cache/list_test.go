@@ -46,7 +46,7 @@ func TestReadingTakesLinearTime(t *testing.T) {
 		build(200, "v", "ETag", `"x"`).Reply("GET", fields{"If-None-Match", list})
 		build(200, "v").Reply("GET", fields{"Range", "bytes=" + list})
 		(&sfParser{rest: list}).dictionary()
-		appendPreferences(nil, list)
+		appendPreferences(nil, list, true)
 		// Quadratic time would be minutes here.
 		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("%d bytes of %q took %v", size, s, took)

@@ -256,7 +256,11 @@ func (m *model) receive(s *said, a *asked, now time.Time, took time.Duration) bo
 	r := &record{said: *s, key: a.key, xa: a.xa, at: now, took: took}
 	life, swr, sie := m.life(r)
 	validated := m.rule.Origin && r.noCache && !r.silent
-	useful := life-m.age(r, now)+max(swr, sie) > 0 && !validated
+	age := m.age(r, now)
+	if m.rule.Origin && (r.silent || !r.mustRevalidate && r.sMaxAge == none) {
+		age = 0 // a request may say max-stale
+	}
+	useful := life-age+max(swr, sie) > 0 && !validated
 	if useful || r.etag != "" {
 		m.records = slices.Insert(m.records, 0, r)
 		return true

@@ -123,10 +123,15 @@ func (a *Answer) updated(by *Answer) *Answer {
 	return b.answer(a.status, a.body)
 }
 
-// fixed tells whether a field is about the body that is stored, so that no
-// update changes it (RFC 9111 section 3.2).
+// fixed tells whether a field is about the bytes of the body that is stored,
+// so that no update may change it (RFC 9111 section 3.2).
 func fixed(name []byte) bool {
-	return equalFold(name, "content-length") || equalFold(name, "content-range")
+	for _, f := range [...]string{"content-length", "content-range", "content-encoding", "content-md5", "content-digest"} {
+		if equalFold(name, f) {
+			return true
+		}
+	}
+	return false
 }
 
 // sameRepresentation tells whether an answer to HEAD speaks of the stored

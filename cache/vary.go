@@ -38,6 +38,10 @@ func parseVary(a *Answer, public bool) variance {
 			v.names = append(v.names, strings.ToLower(string(member)))
 		}
 	}
+	// What is encoded depends on what was accepted, said or not.
+	if coding, n := a.Field("content-encoding"); n > 0 && !equalFold(coding, "identity") {
+		v.names = append(v.names, "accept-encoding")
+	}
 	slices.Sort(v.names)
 	v.names = slices.Compact(v.names)
 	if !public {
@@ -63,8 +67,12 @@ func appendVariant(dst []byte, names []string, req Fields) []byte {
 		start := len(dst)
 		dst = binary.LittleEndian.AppendUint32(dst, 0)
 		switch name {
-		case "accept", "accept-charset", "accept-encoding", "accept-language":
-			dst = appendPreferences(dst, value)
+		case "accept", "accept-charset", "accept-language":
+			dst = appendPreferences(dst, value, false)
+		case "accept-encoding":
+			// Whichever of several codings a server takes first, whoever
+			// lists them all can read it.
+			dst = appendPreferences(dst, value, true)
 		case "authorization", "cookie":
 			// What is compared for a cached answer's life holds no credential.
 			sum := sha256.Sum256([]byte(value))
@@ -80,8 +88,9 @@ func appendVariant(dst []byte, names []string, req Fields) []byte {
 // appendPreferences appends a list of preferences (RFC 9110 section 12.5) in
 // one of the spellings that mean the same: no white space, lower case up to
 // the parameters, no empty members, and by weight. Among those of the same
-// weight the order stays: it means nothing, but many servers take the first.
-func appendPreferences(dst []byte, list string) []byte {
+// weight the order stays, unless by name: it means nothing, but many servers
+// take the first.
+func appendPreferences(dst []byte, list string, byName bool) []byte {
 	var room [16]string
 	members := room[:0]
 	for len(list) > 0 {
@@ -91,7 +100,12 @@ func appendPreferences(dst []byte, list string) []byte {
 			members = append(members, member)
 		}
 	}
-	slices.SortStableFunc(members, func(a, b string) int { return compareFold(weight(b), weight(a)) })
+	slices.SortStableFunc(members, func(a, b string) int {
+		if c := compareFold(weight(b), weight(a)); c != 0 || !byName {
+			return c
+		}
+		return compareFold(a, b)
+	})
 	for _, member := range members {
 		dst = appendPreference(dst, member)
 		dst = append(dst, ',')

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -110,11 +111,16 @@ func (x *exchange) finishHead() {
 	}
 	x.answer.addBytes(x.snapshot.requestIDName, x.requestID)
 	x.answered = x.gate.now()
+	if !x.dated {
+		x.scratch = x.answered.UTC().AppendFormat(x.scratch[:0], http.TimeFormat)
+		x.answer.addBytes(nameDate, x.scratch)
+	}
 	x.scratch = appendServerTiming(x.scratch[:0], x.hop(x.answered), x.upstreamTime)
 	x.answer.addBytes(nameServerTiming, x.scratch)
 }
 
 var (
+	nameDate         = []byte("Date")
 	nameServerTiming = []byte("Server-Timing")
 	nameCacheStatus  = []byte("Cache-Status")
 	nameAge          = []byte("Age")

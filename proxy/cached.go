@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +39,12 @@ func (x *exchange) makeKey() bool {
 		query = strings.Join(parameters, "&")
 	}
 	k = appendPart(k, query)
+	// A query that is empty is not none.
+	if x.hasQuery && x.query == "" {
+		k = append(k, 1)
+	} else {
+		k = append(k, 0)
+	}
 	for i := range out.Headers {
 		k = appendPart(k, out.Headers[i].Name)
 		k = appendPart(k, lend(out.Headers[i].Value))
@@ -105,14 +112,12 @@ func (x *exchange) originForm() string {
 // the upstream's Vary speaks of that. It implements cache.Fields.
 type sentFields struct {
 	fields header
-	drop   dropSet
-	shared bool
-	varyOn []string
+	route  *route
 }
 
 // Field gives the lines of a name joined, and how many there are.
 func (s *sentFields) Field(name string) (string, int) {
-	if !forTheCache(name) && (s.drop.has(name) || s.shared && !negotiation(name) && !listedIn(s.varyOn, name)) {
+	if !forTheCache(name) && !s.route.forwards(name, true) {
 		return "", 0
 	}
 	value, n := s.fields.Field(name)
@@ -160,7 +165,7 @@ func (x *exchange) serveCached() {
 		x.refuse(policy.NotCached)
 	case cache.Bypass:
 		x.cacheResult = telemetry.CacheBypass
-		x.forward()
+		x.forwardAlone(found.Forward)
 	default:
 		x.fetch(c, found)
 	}
@@ -169,7 +174,7 @@ func (x *exchange) serveCached() {
 // look makes what the cache is asked.
 func (x *exchange) look() *cache.Query {
 	rt := x.route
-	x.sent = sentFields{fields: x.fields, drop: rt.drop, shared: rt.shared, varyOn: rt.Config.Cache.VaryOn}
+	x.sent = sentFields{fields: x.fields, route: rt}
 	x.lookup = cache.Query{Key: x.key, Method: x.method, Fields: &x.sent, Rule: &rt.cacheRule, Now: x.lapse}
 	return &x.lookup
 }
@@ -216,11 +221,11 @@ func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 		if x.response != nil {
 			x.response.Release()
 		}
-		x.response, x.prefix = stream, prefix
+		x.response, x.prefix, x.why = stream, prefix, found.Forward
 		x.relay()
 	case errors.Is(err, cache.ErrNotShared):
 		// The answer was for somebody else alone.
-		x.forward()
+		x.forwardAlone(found.Forward)
 	case err != nil && found.Answer != nil && x.ctx.Err() == nil:
 		detail := "stale-if-error"
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -269,19 +274,25 @@ func (x *exchange) answerWith(a *cache.Answer, age time.Duration, s *cache.Statu
 	x.code = reply.Status
 	x.answer.status(x.code)
 	x.freshFor = s.TTL
-	x.stored = storedFields{a, reply}
+	x.stored = storedFields{a, reply, reply.Status != a.Status()}
 	x.copyFields(&x.stored)
-	if reply.Status == 206 || reply.Status == 416 {
+	if x.stored.part && reply.Status != 304 {
 		x.scratch = reply.AppendContentRange(x.scratch[:0])
 		x.answer.addBytes(nameContentRange, x.scratch)
 	}
 	x.scratch = s.Append(x.scratch[:0], "hopgate")
 	x.answer.addBytes(nameCacheStatus, x.scratch)
-	x.scratch = cache.AppendAge(x.scratch[:0], age)
-	x.answer.addBytes(nameAge, x.scratch)
+	if x.aged(a, s) {
+		x.scratch = cache.AppendAge(x.scratch[:0], age)
+		x.answer.addBytes(nameAge, x.scratch)
+	}
 	x.finishHead()
-	if reply.Status == 304 {
+	switch {
+	case reply.Status == 304:
 		x.answer.noLength()
+		return
+	case x.method == "HEAD" && !s.Hit && len(reply.Body) == 0 && x.arrival == nil:
+		x.headLength(a)
 		return
 	}
 	if x.arrival != nil {
@@ -294,16 +305,40 @@ func (x *exchange) answerWith(a *cache.Answer, age time.Duration, s *cache.Statu
 	}
 }
 
+// aged tells whether an answer has an Age: where it was neither made nor
+// validated for this very request (RFC 9111 section 5.1), here or by a cache
+// behind.
+func (x *exchange) aged(a *cache.Answer, s *cache.Status) bool {
+	if s.Hit || s.Collapsed || x.cacheResult == telemetry.CacheStaleError {
+		return true
+	}
+	_, n := a.Field("age")
+	return n > 0
+}
+
+// headLength says of an answer to HEAD the length that the upstream said.
+func (x *exchange) headLength(a *cache.Answer) {
+	if said, n := a.Field("content-length"); n == 1 && x.route.filter == nil {
+		if length, err := strconv.ParseInt(lend(said), 10, 64); err == nil {
+			x.answer.bodyLength(length)
+			return
+		}
+	}
+	x.answer.noLength()
+}
+
 // storedFields are the fields of a stored answer that belong to a reply.
 type storedFields struct {
 	*cache.Answer
 	reply cache.Reply
+	part  bool // the reply is less than the answer
 }
 
 // FieldAt gives a field, without a name where the reply does not have it.
 func (s *storedFields) FieldAt(i int) (name, value []byte) {
 	name, value = s.Answer.FieldAt(i)
-	if !s.reply.Has(name) {
+	// Age and the length are written anew.
+	if s.part && !s.reply.Has(name) || equalText(name, "Age") || equalText(name, "Content-Length") {
 		return nil, nil
 	}
 	return name, value
@@ -391,8 +426,17 @@ func (f *fetching) do(ctx context.Context, t *cache.Transfer) (*cache.Answer, er
 			return nil, reasonError(r)
 		}
 	}
-	return cache.Build(resp.Status(), rt.storedFields(resp), body), nil
+	fields := rt.storedFields(resp)
+	if q.Method == "HEAD" && resp.ContentLength() >= 0 && rt.filter == nil {
+		fields = func(add func(name, value []byte)) {
+			rt.storedFields(resp)(add)
+			add(nameContentLength, strconv.AppendInt(nil, resp.ContentLength(), 10))
+		}
+	}
+	return cache.Build(resp.Status(), fields, body), nil
 }
+
+var nameContentLength = []byte("Content-Length")
 
 // storedFields gives the fields of an answer that are stored.
 func (rt *route) storedFields(resp *upstream.Response) func(add func(name, value []byte)) {

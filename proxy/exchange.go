@@ -62,6 +62,8 @@ type exchange struct {
 	outgoing  policy.Outgoing
 	freshFor  time.Duration // how long a cached answer stays fresh
 	caches    bool          // this request takes part in the route's cache
+	why       cache.Forward // why it does not, or what sent it upstream all the same
+	dated     bool          // the answer has a Date
 	streaming bool          // the answer's body streams, and ends the exchange
 
 	// Measured.
@@ -121,7 +123,7 @@ func release(x *exchange) {
 	x.content, x.upload = nil, bodyReader{}
 	x.decision, x.reason, x.input = policy.Decision{}, "", policy.Request{}
 	x.prefix, x.arrival, x.stored = nil, nil, storedFields{}
-	x.caches, x.streaming, x.freshFor = false, false, 0
+	x.caches, x.why, x.dated, x.streaming, x.freshFor = false, "", false, false, 0
 	x.sent, x.relayed, x.lookup, x.tags = sentFields{}, relayed{}, cache.Query{}, x.tags[:0]
 	x.upstreamTime, x.endpoint, x.attempts = 0, "", 0
 	x.cacheResult, x.code, x.bytes = "", 0, 0

@@ -34,8 +34,7 @@ func (s *Snapshot) CrossOrigin(r *policy.Route, origin string) (holds, readable 
 // Forwards tells whether a client's field goes on to the upstream of a route;
 // cached, whether it does where the answer is kept.
 func (s *Snapshot) Forwards(r *policy.Route, name string, cached bool) bool {
-	rt := s.routes[r.Index]
-	return !rt.drop.has(name) && (!cached || !rt.shared || negotiation(name))
+	return s.routes[r.Index].forwards(name, cached)
 }
 
 // CacheKey names what is stored for a request that a route allows, as

@@ -36,9 +36,13 @@ func (x *exchange) prepare() policy.Reason {
 		return policy.ReasonOf(err)
 	}
 	if rt.cached {
-		x.caches = x.body == nil && (x.method == "GET" || x.method == "HEAD") && x.makeKey()
+		safe := x.method == "GET" || x.method == "HEAD"
+		x.caches = safe && x.framing.length == 0 && !x.framing.chunked && x.makeKey()
 		if !x.caches {
-			x.cacheResult = telemetry.CacheBypass
+			x.cacheResult, x.why = telemetry.CacheBypass, cache.ForwardBypass
+			if !safe {
+				x.why = cache.ForwardMethod
+			}
 		}
 	}
 	x.buildRequest()
@@ -73,7 +77,7 @@ func (x *exchange) buildRequest() {
 	shared := x.caches && rt.shared
 	for i := range x.fields {
 		f := &x.fields[i]
-		if rt.drop.has(f.name) || shared && !negotiation(f.name) && !listedIn(rt.Config.Cache.VaryOn, f.name) {
+		if !rt.forwards(f.name, x.caches) {
 			continue
 		}
 		value := f.value
@@ -95,7 +99,7 @@ func (x *exchange) buildRequest() {
 			q.Add("Cookie", lend(x.arena[at:]))
 		}
 	}
-	if rt.whole {
+	if rt.filter != nil || x.caches && !rt.cacheRule.Origin {
 		q.Add("Accept-Encoding", "identity")
 	}
 	if !shared {
@@ -110,20 +114,6 @@ func (x *exchange) buildRequest() {
 	for i := range out.Headers {
 		q.Add(out.Headers[i].Name, lend(out.Headers[i].Value))
 	}
-}
-
-// negotiation tells whether a request field is one by which an answer is
-// negotiated, and that upstreams name in Vary. Of a request whose answer
-// several users share, no other field of the client passes: who shares an
-// answer must not be able to shape it by what is not in the key.
-func negotiation(name string) bool {
-	switch len(name) {
-	case len("Accept"):
-		return equalFold(name, "Accept")
-	case len("Accept-Language"):
-		return equalFold(name, "Accept-Language")
-	}
-	return false
 }
 
 func (x *exchange) via() string {
@@ -147,6 +137,14 @@ func (x *exchange) appendForwardedFor(b []byte) []byte {
 		return append(b, "unknown"...)
 	}
 	return peer.AppendTo(b)
+}
+
+// forwardAlone forwards a request that could have been answered from the
+// cache but is not: with all that its client asks for.
+func (x *exchange) forwardAlone(why cache.Forward) {
+	x.caches, x.why = false, why
+	x.buildRequest()
+	x.forward()
 }
 
 // forward sends the request upstream and gives back what comes.
@@ -215,7 +213,9 @@ func (x *exchange) relay() {
 	x.answer.status(x.code)
 	x.copyFields(resp)
 	if x.route.cached {
-		x.answer.add("Cache-Status", "hopgate; fwd=bypass")
+		status := cache.Status{Forward: x.why}
+		x.scratch = status.Append(x.scratch[:0], "hopgate")
+		x.answer.addBytes(nameCacheStatus, x.scratch)
 	}
 	x.finishHead()
 	switch {
@@ -265,6 +265,7 @@ func (x *exchange) copyFields(from fielder) {
 		if len(name) == 0 || rt.dropAnswer.has(lend(name)) {
 			continue
 		}
+		x.dated = x.dated || equalText(name, "Date")
 		if rt.private && len(name) == len("Cache-Control") && equalFold(lend(name), "Cache-Control") {
 			if len(x.arena) > 0 {
 				x.arena = append(x.arena, ',')

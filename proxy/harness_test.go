@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -114,8 +115,15 @@ const backendSecret = "sk_test_0123456789abcdefghij"
 // newWorld runs a gate with a whole configuration.
 func newWorld(t testing.TB, text string) *world {
 	t.Helper()
+	return newWorldWith(t, text, nil)
+}
+
+// newWorldWith does it with more in the environment.
+func newWorldWith(t testing.TB, text string, env map[string]string) *world {
+	t.Helper()
 	w := &world{t: t, backend: newRecorder(t), clock: &clock{}, log: &bytes.Buffer{}}
 	w.env = map[string]string{"JWKS": string(signer().PublicJWKS()), "BACKEND": w.backend.url(), "SECRET": backendSecret}
+	maps.Copy(w.env, env)
 	var reasons []telemetry.Reason
 	for _, r := range policy.Reasons() {
 		reasons = append(reasons, telemetry.Reason{Word: string(r), Allow: r.Allowed()})

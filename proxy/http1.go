@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,9 @@ func newHTTP1(g *Gate, o ServerOptions) *http1 {
 		LazyRequestTime:    true,
 		// Shutdown answers open requests with Connection: close.
 		CloseOnShutdown: true,
+
+		// The pipeline writes Date: that of a stored answer is the upstream's.
+		NoDefaultDate: true,
 
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
@@ -189,8 +193,31 @@ var answers = sync.Pool{New: func() any { return new(http1Answer) }}
 func (a *http1Answer) status(code int)        { a.response.SetStatusCode(code) }
 func (a *http1Answer) add(name, value string) { a.response.Header.Add(name, value) }
 func (a *http1Answer) addBytes(name, value []byte) {
+	if equalText(name, "Date") {
+		a.addDate(value)
+		return
+	}
 	a.response.Header.AddBytesKV(name, value)
 }
+
+// standIn is as long as Date, and no field that anybody sends.
+var standIn = []byte("Dxte")
+
+// addDate adds the Date field. fasthttp drops one that it is given, also
+// where it writes none of its own; so the field goes in under another name,
+// which is then overwritten in place. Among the keys are constants of
+// fasthttp's, which is why only that name is written to.
+func (a *http1Answer) addDate(value []byte) {
+	h := &a.response.Header
+	h.AddBytesKV(standIn, value)
+	for _, key := range slices.Backward(h.PeekKeys()) {
+		if string(key) == string(standIn) {
+			copy(key, nameDate)
+			return
+		}
+	}
+}
+
 func (a *http1Answer) body(b []byte)       { a.response.SetBody(b) }
 func (a *http1Answer) staticBody(b []byte) { a.response.SetBodyRaw(b) }
 func (a *http1Answer) stream(r io.ReadCloser, length int64) {

@@ -40,7 +40,39 @@ var neverForwarded = []string{
 // filter it.
 var conditional = []string{
 	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range",
-	"accept-encoding",
+}
+
+const acceptEncoding = "accept-encoding"
+
+// forwards tells whether a client's field goes upstream; kept, whether it
+// does where the answer may be kept for others.
+//
+// There the rules differ. By an operator's time it is not the upstream that
+// says what parts two answers, so that of the fields that are not in the key
+// only those pass by which answers are negotiated: who shares an answer must
+// not be able to shape it. Where the upstream says how long an answer may be
+// kept, it also says by Vary what it depends on (RFC 9111 section 4.1), and
+// all pass but those that name an identity or ask for less than everything.
+func (rt *route) forwards(name string, kept bool) bool {
+	if !kept {
+		return !rt.drop.has(name)
+	}
+	if rt.dropKept.has(name) {
+		return false
+	}
+	return !rt.shared || rt.cacheRule.Origin || negotiation(name) || listedIn(rt.Config.Cache.VaryOn, name)
+}
+
+// negotiation tells whether a request field is one by which an answer is
+// negotiated, and that upstreams name in Vary.
+func negotiation(name string) bool {
+	switch len(name) {
+	case len("Accept"):
+		return equalFold(name, "Accept")
+	case len("Accept-Language"):
+		return equalFold(name, "Accept-Language")
+	}
+	return false
 }
 
 // dropSet is a set of field names that are compared without regard to case
@@ -94,7 +126,7 @@ func (h header) joined(name string) string {
 			values = append(values, h[i].value)
 		}
 	}
-	return strings.Join(values, ",")
+	return strings.Join(values, ", ")
 }
 
 // has tells whether there is a line of that name.

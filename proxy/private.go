@@ -66,12 +66,15 @@ func sharedOnly(name string) bool {
 
 func equalName(a, b string) bool { return len(a) == len(b) && equalFold(a, b) }
 
-// forCaches are response fields that speak to caches in front of hopgate
-// alone, or make a server in front do something. They end here.
+// forHopgate speaks to hopgate's cache alone.
+const forHopgate = "hopgate-cache-control"
+
+// forCaches are response fields that speak to caches in front of hopgate. An
+// answer that was made for one caller is none of theirs.
 var forCaches = []string{
 	"surrogate-control", "cdn-cache-control", "cloudflare-cdn-cache-control", "vercel-cdn-cache-control",
 	"netlify-cdn-cache-control", "akamai-cache-control", "edge-control", "x-accel-expires",
-	"hopgate-cache-control", "cache-tag", "surrogate-key",
+	"cache-tag", "surrogate-key",
 }
 
 // forServers are response fields by which an upstream commands a server in

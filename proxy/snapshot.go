@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -98,11 +99,11 @@ type route struct {
 	cors        *cors
 	aliases     aliases
 	drop        dropSet // request fields that do not pass
+	dropKept    dropSet // those that do not where the answer may be kept
 	dropAnswer  dropSet // response fields that do not pass
 	dropStored  dropSet // response fields that are not even stored
 	tokenParams []string
 	protocols   []string // WebSocket subprotocols that announce a token
-	whole       bool     // the answer must be held in memory
 	maxBody     int64
 	timeout     time.Duration
 	fingerprint [16]byte // of what shapes the answers, for cache keys
@@ -217,7 +218,6 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 		rt.shared = cc.Scope.Word != "user" && cc.Scope.Word != "session"
 	}
 	rt.private = !c.Anonymous
-	rt.whole = rt.cached || rt.filter != nil
 	up := s.Config.Upstreams[c.Upstream]
 	switch {
 	case rt.filter != nil:
@@ -233,16 +233,21 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	}
 	rt.tokenParams = s.verifier.TokenParams(rt.issuers)
 	rt.protocols = s.verifier.TokenProtocols(rt.issuers)
-	if rt.whole {
+	if rt.filter != nil {
 		rt.drop.add(conditional...)
+		rt.drop.add(acceptEncoding)
+	}
+	rt.dropKept = maps.Clone(rt.drop)
+	rt.dropKept.add(conditional...)
+	if !rt.cacheRule.Origin {
+		rt.dropKept.add(acceptEncoding)
 	}
 	rt.dropAnswer = newDropSet(c.Response.RemoveHeaders, []string{s.requestID}, forServers)
 	rt.dropStored = newDropSet(c.Response.RemoveHeaders, []string{s.requestID}, forServers, corsFields)
-	if rt.private || rt.cached {
+	rt.dropAnswer.add(forHopgate)
+	if rt.private {
 		rt.dropAnswer.add(forCaches...)
-	}
-	if rt.cached {
-		rt.dropAnswer.add("age", "cache-status")
+		rt.dropAnswer.add("cache-status")
 	}
 	// Who may read an answer is said here alone.
 	rt.dropAnswer.add(corsFields...)
