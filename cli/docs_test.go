@@ -106,6 +106,7 @@ func TestDocumentedYAML(t *testing.T) {
 	t.Setenv("CLERK_SECRET_KEY", "sk_test_1234567890")
 	t.Setenv("BACKEND_SECRET_KEY", "sk_test_1234567890")
 	t.Setenv("BACKEND_URL", "https://backend.example.com")
+	t.Setenv("CLERK_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 	files, err := filepath.Glob("../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
