@@ -47,13 +47,13 @@ func Compile(name string, u config.Upstream, prev *Pool, o Options, errs *config
 	if prev != nil && reflect.DeepEqual(prev.settings, s) {
 		return prev
 	}
-	p := &Pool{name: name, settings: s, now: o.Now}
+	p := &Pool{name: name, settings: s, now: o.Now, multiplexed: u.Protocol == "h2" || u.Protocol == "h2c"}
 	if p.now == nil {
 		p.now = time.Now
 	}
 	fields := ""
 	if f := u.Secret; f != nil && k.checkSecret() {
-		p.secret = f.Header
+		p.secret, p.credential = f.Header, f.Value.Reveal()
 		fields = f.Header + ": " + f.Value.Reveal() + "\r\n"
 	}
 	shared := k.tls(s)
@@ -68,6 +68,9 @@ func Compile(name string, u config.Upstream, prev *Pool, o Options, errs *config
 			continue
 		}
 		seen[e.text] = i
+		if p.multiplexed {
+			e.carrier = carrier(e, s)
+		}
 		p.endpoints = append(p.endpoints, e)
 	}
 	if len(u.Endpoints) == 0 {
@@ -247,6 +250,13 @@ func (k *compiler) endpoint(i int, text, fields string, shared *tls.Config) (*en
 		}
 		host = h
 	}
+	switch {
+	case k.u.Protocol == "h2" && e.tls == nil:
+		return fault("is in the clear, and the protocol is h2; write https://host, or the protocol h2c")
+	case k.u.Protocol == "h2c" && e.tls != nil:
+		return fault("is one of TLS, and the protocol is h2c; write http://host or unix:/path, or the protocol h2")
+	}
+	e.host = host
 	e.fields = "Host: " + host + "\r\n" + fields
 	return e, true
 }

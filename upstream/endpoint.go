@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"time"
 )
 
@@ -21,6 +22,13 @@ type endpoint struct {
 
 	idle []*conn // the last used one on top
 	open int     // connections, those being opened included
+
+	carrier  *http.Transport // of HTTP/2; nil where that is not spoken
+	host     string          // the Host field's value
+	sessions []*session      // of HTTP/2
+	dialing  *dialing        // the one being opened
+	streams  int             // exchanges on sessions
+
 	health
 }
 
@@ -71,11 +79,17 @@ func (h *health) tried(now time.Time) {
 func (h *health) succeeded() { *h = health{} }
 
 // load is the number of exchanges in progress.
-func (e *endpoint) load() int { return e.open - len(e.idle) }
+func (e *endpoint) load() int { return e.open - len(e.idle) + e.streams }
 
 // maxAge is how long a connection is used. After that a new one asks DNS
 // again.
 const maxAge = 5 * time.Minute
+
+// lifetime is the age that a connection may reach. Ages differ, so that
+// connections made at once do not end at once.
+func lifetime() time.Duration {
+	return maxAge*9/10 + rand.N(maxAge/5) //nolint:gosec // no secret, only jitter
+}
 
 // dial opens a connection within the time given.
 func (e *endpoint) dial(ctx context.Context, now time.Time, timeout time.Duration) (*conn, error) {
@@ -91,9 +105,7 @@ func (e *endpoint) dial(ctx context.Context, now time.Time, timeout time.Duratio
 		_ = raw.Close()
 		return nil, err
 	}
-	// Ages differ, so that connections made at once do not end at once.
-	age := maxAge*9/10 + rand.N(maxAge/5) //nolint:gosec // no secret, only jitter
-	c := &conn{link: l, e: e, expires: now.Add(age)}
+	c := &conn{link: l, e: e, expires: now.Add(lifetime())}
 	c.cut = func() { _ = raw.Close() }
 	if e.tls == nil {
 		return c, nil

@@ -61,16 +61,14 @@ func (p *Pool) repeat(ctx context.Context, q *Request, r *Response, upgrade stri
 	var avoid *endpoint
 	var failure error
 	for {
-		t, err := p.take(ctx, avoid, first, until)
-		if err != nil {
+		e, again, err := p.turn(ctx, q, r, avoid, attempt{first: first, timeout: timeout, until: until, upgrade: upgrade})
+		if e == nil {
 			if failure != nil {
 				return failure
 			}
 			return err
 		}
 		first = false
-		r.endpoint = t.e.text
-		again, err := p.try(ctx, q, r, t, attempt{timeout: timeout, until: until, upgrade: upgrade})
 		if errors.Is(err, errStale) {
 			continue
 		}
@@ -78,16 +76,44 @@ func (p *Pool) repeat(ctx context.Context, q *Request, r *Response, upgrade stri
 		if err == nil {
 			return nil
 		}
-		failure = fmt.Errorf("upstream %s, endpoint %s: %w", p.name, t.e.text, err)
+		failure = fmt.Errorf("upstream %s, endpoint %s: %w", p.name, e.text, err)
 		if !again || r.attempts >= p.settings.attempts || ctx.Err() != nil || !time.Now().Before(until) || !p.mayRetry() {
 			return failure
 		}
-		avoid = t.e
+		avoid = e
 	}
+}
+
+// turn makes one attempt at an endpoint that it chooses. Where there was none
+// to be had, e is nil.
+func (p *Pool) turn(ctx context.Context, q *Request, r *Response, avoid *endpoint, a attempt) (e *endpoint, again bool, err error) {
+	if p.multiplexed {
+		s, e, err := p.seat(ctx, avoid, a.first, a.until)
+		if e == nil {
+			return nil, false, err
+		}
+		r.endpoint = e.text
+		if err != nil {
+			if ctx.Err() == nil {
+				p.report(e, true)
+			}
+			return e, true, broken(ctx, err)
+		}
+		again, err = p.stream(ctx, q, r, s, a)
+		return e, again, err
+	}
+	t, err := p.take(ctx, avoid, a.first, a.until)
+	if err != nil {
+		return nil, false, err
+	}
+	r.endpoint = t.e.text
+	again, err = p.try(ctx, q, r, t, a)
+	return t.e, again, err
 }
 
 // attempt is what bounds one attempt.
 type attempt struct {
+	first   bool // of its request
 	timeout time.Duration
 	until   time.Time
 	upgrade string

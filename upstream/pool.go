@@ -2,8 +2,6 @@ package upstream
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -27,9 +25,13 @@ type Pool struct {
 	secret   string // name of the secret's field
 	now      func() time.Time
 
+	multiplexed bool   // HTTP/2 is spoken
+	credential  string // the secret itself
+
 	mu        sync.Mutex
 	endpoints []*endpoint
 	waiting   []*waiter
+	queued    []chan struct{} // exchanges that wait for a place on a session
 	budget    budget
 	sweeper   *time.Timer
 	closed    bool
@@ -62,9 +64,13 @@ func (p *Pool) Close() {
 		e.open -= len(e.idle)
 		e.idle = nil
 	}
+	unused := p.retireAll()
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.close()
+	}
+	for _, s := range unused {
+		_ = s.conn.Close()
 	}
 }
 
@@ -206,6 +212,12 @@ func (p *Pool) lastResort(now time.Time, avoid *endpoint) *endpoint {
 
 // roomy gives e where it has a connection or may open one, else nil.
 func (p *Pool) roomy(e *endpoint) *endpoint {
+	if p.multiplexed {
+		if e.seats(p.now(), p.settings.maxConns) {
+			return e
+		}
+		return nil
+	}
 	if len(e.idle) > 0 || e.open < p.settings.maxConns {
 		return e
 	}
@@ -309,11 +321,7 @@ func (p *Pool) connect(ctx context.Context, e *endpoint, until time.Time) (*conn
 	now := p.now()
 	c, err := e.dial(ctx, now, min(timeout, left))
 	if err != nil {
-		var verify *tls.CertificateVerificationError
-		if errors.As(err, &verify) {
-			return nil, fmt.Errorf("%w: the certificate is not accepted: %w", ErrUnavailable, verify.Err)
-		}
-		return nil, err
+		return nil, connectFault(err)
 	}
 	c.used = now
 	return c, nil

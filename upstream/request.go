@@ -43,6 +43,13 @@ type Request struct {
 	// letting it stream.
 	MaxHold  int64
 	MustHold bool
+	// Trailers tells an upstream of HTTP/2 that trailers are of use (TE:
+	// trailers, RFC 9110 section 10.1.4). gRPC servers insist on it.
+	Trailers bool
+	// Duplex is for a Stream on which both sides talk at will over HTTP/2, so
+	// that the caller does not bound how long a Read may take: time in which
+	// neither side says anything counts, whoever is waited for.
+	Duplex bool
 	// Informational, where set, is called with each interim answer that is
 	// meant for the client (status 103 Early Hints, RFC 8297): the response
 	// has its status and fields, until it returns.

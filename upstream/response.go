@@ -16,6 +16,9 @@ type Response struct {
 	head head
 	body body
 
+	call     *call   // over HTTP/2
+	trailers []field // what came after the body
+
 	exchange
 	attempts int
 	endpoint string
@@ -36,7 +39,7 @@ func (r *Response) Status() int { return r.head.status }
 func (r *Response) Len() int { return len(r.head.fields) }
 
 // FieldAt gives the field at i, in the order of the answer and as it was
-// written. Name is a token; value has no control character but tab.
+// written; over HTTP/2 in the order of the names, in canonical form. Name is a token; value has no control character but tab.
 func (r *Response) FieldAt(i int) (name, value []byte) {
 	f := &r.head.fields[i]
 	return f.name.of(r.buf), f.value.of(r.buf)
@@ -75,7 +78,22 @@ func (r *Response) Stream() io.ReadCloser {
 	if !r.body.streams {
 		return nil
 	}
+	if r.call != nil {
+		return (*callStream)(r)
+	}
 	return (*stream)(r)
+}
+
+// Trailers is the number of fields that came after the body (RFC 9110
+// section 6.5), known once the body was read to its end. Those of HTTP/1.1
+// are dropped.
+func (r *Response) Trailers() int { return len(r.trailers) }
+
+// TrailerAt gives the trailer field at i, as FieldAt does. Which of them mean
+// anything where, is the caller's to judge.
+func (r *Response) TrailerAt(i int) (name, value []byte) {
+	f := &r.trailers[i]
+	return f.name.of(r.buf), f.value.of(r.buf)
 }
 
 // ContentLength is the length of the body, or -1 where it is not known. For
@@ -105,6 +123,11 @@ func (r *Response) Endpoint() string { return r.endpoint }
 // and closes it otherwise. It waits until the request's Stream is no longer
 // being read. It may be called again, and on the zero Response.
 func (r *Response) Release() {
+	if r.call != nil {
+		_ = r.call.end()
+		r.call = nil
+	}
+	r.trailers = r.trailers[:0]
 	r.abandon()
 	if r.sender != nil {
 		<-r.sender.done

@@ -12,14 +12,15 @@ import (
 // section 7.8). Where the upstream switches (101), the connection is given:
 // it belongs to the caller, counts as one of the upstream's connections
 // until it is closed, and is never used for anything else. r has the 101's
-// fields. Where the upstream answers otherwise, the connection is nil and r
+// fields. HTTP/2 has no such thing, and the error is ErrInvalid. Where the
+// upstream answers otherwise, the connection is nil and r
 // is an answer as from Do.
 //
 // ctx bounds the exchange up to the answer, not what follows. The upgraded
 // connection has no deadlines but those the caller sets. Reads and writes
 // may be concurrent.
 func (p *Pool) Upgrade(ctx context.Context, protocol string, q *Request, r *Response) (net.Conn, error) {
-	if !validProtocol(protocol) || q.Stream != nil || len(q.Body) > 0 {
+	if p.multiplexed || !validProtocol(protocol) || q.Stream != nil || len(q.Body) > 0 {
 		return nil, errRequest
 	}
 	if err := p.do(ctx, q, r, protocol); err != nil || r.head.status != 101 {
