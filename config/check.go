@@ -24,6 +24,9 @@ func check(cfg *Config, d *decoder) {
 	for _, e := range d.errs.list {
 		c.faulty[e.Pos] = true
 	}
+	for _, pos := range d.meaningless {
+		c.faulty[pos] = true
+	}
 	c.server()
 	if cfg.CORS != nil {
 		c.cors(at{cfg.Source, []any{"cors"}}, cfg.CORS)
@@ -212,17 +215,17 @@ func (c *checker) unused() {
 	top := at{source: c.cfg.Source}
 	for _, name := range sortedKeys(c.cfg.Rules) {
 		if !used[name] {
-			c.warn(top.below("rules", name).key(), "the rule %s is used nowhere; use it as rules.%s, or remove it", name, name)
+			c.errs.unusedf(top.below("rules", name).key(), "the rule %s is used nowhere; use it as rules.%s, or remove it", name, name)
 		}
 	}
 	for _, name := range sortedKeys(c.cfg.Issuers) {
 		if !issuers[name] {
-			c.warn(top.below("issuers", name).key(), "no route accepts tokens of the issuer %s; name it in a route's issuer, or remove it", name)
+			c.errs.unusedf(top.below("issuers", name).key(), "no route accepts tokens of the issuer %s; name it in a route's issuer, or remove it", name)
 		}
 	}
 	for _, name := range sortedKeys(c.cfg.Upstreams) {
 		if !upstreams[name] {
-			c.warn(top.below("upstreams", name).key(), "no route goes to the upstream %s; name it in a route's upstream, or remove it", name)
+			c.errs.unusedf(top.below("upstreams", name).key(), "no route goes to the upstream %s; name it in a route's upstream, or remove it", name)
 		}
 	}
 }

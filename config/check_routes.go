@@ -136,8 +136,25 @@ func (c *checker) match(r *Route) {
 		c.method(a.below("methods", i), m)
 	}
 	c.twice(a.below("methods"), "methods", r.Match.Methods)
+	c.path(a.below("path"), r.Match.Path)
 	if len(r.Match.Methods) == 0 && a.below("methods").written() {
 		c.fault(a.below("methods").pos(), "methods is empty; it should have at least one, or be left out for GET")
+	}
+}
+
+// path warns of parameters in the spelling of other routers.
+func (c *checker) path(a at, path string) {
+	if a.show(path) != quote(path) {
+		return
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		name := strings.TrimSuffix(strings.TrimLeft(segment, ":<*"), ">")
+		switch {
+		case segment == "*" || segment == "**":
+			c.warn(a.pos(), "path has the segment %s, which is literal text here; any one segment is written \"/{name}\", and the rest of a path \"/{name...}\"", quote(segment))
+		case ruleForm.MatchString(name) && (segment == ":"+name || segment == "<"+name+">" || segment == "*"+name):
+			c.warn(a.pos(), "path has the segment %s, which is literal text here; a parameter is written \"/{%s}\"", quote(segment), name)
+		}
 	}
 }
 

@@ -121,5 +121,17 @@ func (c *checker) method(a at, m string) {
 		c.bad(a, "methods", m, "methods are case-sensitive; it should be in capitals")
 	case m == "CONNECT" || m == "TRACE":
 		c.bad(a, "methods", m, "hopgate never forwards it, since it would go past the gate or show credentials")
+	case !slices.Contains(registeredMethods, m) && a.show(m) == quote(m):
+		c.warn(a.pos(), "methods has %s, which is no registered method%s", quote(m), didYouMean(m, registeredMethods))
 	}
+}
+
+// registeredMethods are those of the IANA registry (RFC 9110 section 16.1.1)
+// that are forwarded; others are legal, and most likely misspelt.
+var registeredMethods = []string{
+	"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY",
+	"ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE", "MKACTIVITY",
+	"MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPFIND", "PROPPATCH",
+	"REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF",
+	"VERSION-CONTROL",
 }

@@ -60,7 +60,7 @@ func TestChecks(t *testing.T) {
 		{"issuer", `[]`, `19:13: issuer is empty; it should have one or more of a`, ""},
 		{"anonymous", `true`, `19:13: issuer is set, and anonymous is true`, ""},
 		{"anonymous", `maybe`, `18:16: anonymous is "maybe"; it should be true or false`, ""},
-		{"allow", `[]`, "20:12: allow is missing; it should say who may call the route", `14:3: the rule is_self is used nowhere`},
+		{"allow", `[]`, "20:12: allow is missing; it should say who may call the route", ""},
 		{"allow", `[rules . is_self, true]`, "", "20:30: allow has true, so that the other rules"},
 		{"allow", `["false", rules.is_self]`, "", ""},
 		{"allow", `"false"`, "", "14:3: the rule is_self is used nowhere\n20:12: allow is false, so that nobody is let in"},
@@ -70,6 +70,9 @@ func TestChecks(t *testing.T) {
 		{"deny", `[c, false]`, "", "21:15: deny has false"},
 		{"match", `{path: /, methods: [get]}`, `17:32: methods is "get"; methods are case-sensitive`, ""},
 		{"match", `{path: /, methods: "GE T"}`, `17:31: methods is "GE T"; it should be a method`, ""},
+		{"match", `{path: /, methods: [GET, PSOT]}`, "", `17:37: methods has "PSOT", which is no registered method (did you mean "POST"?)`},
+		{"match", `{path: /, methods: [GET, FROBNICATE]}`, "", `17:37: methods has "FROBNICATE", which is no registered method`},
+		{"match", `{path: /, methods: [GET, PROPFIND, QUERY]}`, "", ""},
 		{"match", `{path: /, methods: CONNECT}`, `17:31: methods is "CONNECT"; hopgate never forwards it`, ""},
 		{"match", `{path: /, methods: []}`, `17:31: methods is empty`, ""},
 		{"match", `{path: /, hosts: "https://a"}`, `17:29: hosts is "https://a"; it should be a host name alone`, ""},
@@ -195,8 +198,7 @@ issuers: {a: {issuer: https://a}, b: {issuer: https://b}}
 upstreams: {u: {endpoints: http://127.0.0.1:1}}
 routes:
 - {id: r, match: {path: /}, allow: x, upstream: u}
-`, "5:3: issuer is missing; there are several, and it should say whose tokens are accepted: one or more of a, b",
-			"2:11: no route accepts tokens of the issuer a\n2:35: no route accepts tokens of the issuer b"},
+`, "5:3: issuer is missing; there are several, and it should say whose tokens are accepted: one or more of a, b", ""},
 		"broken issuers": {`
 issuers: x
 upstreams: {u: {endpoints: http://127.0.0.1:1}}
@@ -208,7 +210,30 @@ issuers: {a: {issuer: https://a}}
 upstreams: {u: {endpoints: http://127.0.0.1:1}, v: {endpoints: http://127.0.0.1:1}}
 routes:
 - {id: r, match: {path: /}, upstream: u}
-`, "5:3: allow is missing; it should say who may call the route", "3:49: no route goes to the upstream v"},
+`, "5:3: allow is missing; it should say who may call the route", ""},
+		"nothing uses it": {`
+issuers: {a: {issuer: https://a}, b: {issuer: https://b}}
+upstreams: {u: {endpoints: http://127.0.0.1:1}, v: {endpoints: http://127.0.0.1:1}}
+routes:
+- {id: r, match: {path: /}, issuer: a, allow: x, upstream: u}
+`, "", "2:35: no route accepts tokens of the issuer b\n3:49: no route goes to the upstream v"},
+		"another router's parameters": {`
+upstreams: {u: {endpoints: http://127.0.0.1:1}}
+routes:
+- {id: r, match: {path: "/users/:id"}, anonymous: true, upstream: u}
+- {id: s, match: {path: "/users/*"}, anonymous: true, upstream: u}
+- {id: t, match: {path: "/<id>/a:b/**"}, anonymous: true, upstream: u}
+`, "", `4:25: path has the segment ":id", which is literal text here; a parameter is written "/{id}"
+5:25: path has the segment "*", which is literal text here; any one segment is written "/{name}", and the rest of a path "/{name...}"
+6:25: path has the segment "<id>", which is literal text here; a parameter is written "/{id}"
+6:25: path has the segment "**", which is literal text here; any one segment is written "/{name}"`},
+		"an azp that no token has": {`
+issuers: {a: {preset: clerk, issuer: https://a.example, authorized_parties: [https://app.example/, "https://*.example", "https://app.example:8443"]}, b: {issuer: https://b.example, authorized_parties: x/}}
+upstreams: {u: {endpoints: http://127.0.0.1:1}}
+routes:
+- {id: r, match: {path: /}, issuer: [a, b], allow: x, upstream: u}
+`, "", `2:78: authorized_parties has "https://app.example/", which is no azp of Clerk's: an origin has no / at its end
+2:100: authorized_parties has "https://*.example", which is no azp of Clerk's: origins are compared as they stand, and * stands for nothing`},
 		"anonymous": {`
 upstreams: {u: {endpoints: http://127.0.0.1:1}}
 routes:

@@ -19,11 +19,32 @@ func (c *checker) issuer(s Issuer) {
 			c.warn(where.pos(), "max_token_bytes is %s, more than server.max_header_bytes (%s): such a token never gets here", s.MaxTokenBytes, c.cfg.Server.MaxHeaderBytes)
 		}
 	}
+	if s.Preset == "clerk" {
+		c.origins(a.below("authorized_parties"), s.AuthorizedParties)
+	}
 	for key, list := range map[string][]string{
 		"audiences": s.Audiences, "authorized_parties": s.AuthorizedParties, "client_ids": s.ClientIDs,
 		"algorithms": s.Algorithms, "required_claims": s.RequiredClaims, "token_types": s.TokenTypes,
 	} {
 		c.twice(a.below(key), key, list)
+	}
+}
+
+// origins warns of authorized parties that no token of Clerk's has: its azp is
+// the origin of a page, as browsers write it.
+func (c *checker) origins(a at, parties []string) {
+	for i, p := range parties {
+		here := a.below(i)
+		if !strings.HasPrefix(p, "https://") && !strings.HasPrefix(p, "http://") {
+			continue // of an app or a browser's extension
+		}
+		problem := originProblem(p)
+		if strings.Contains(p, "*") {
+			problem = "origins are compared as they stand, and * stands for nothing"
+		}
+		if problem != "" {
+			c.warn(here.pos(), "authorized_parties has %s, which is no azp of Clerk's: %s", here.show(p), problem)
+		}
 	}
 }
 

@@ -16,6 +16,9 @@ type decoder struct {
 	errs   *Errors
 	env    func(string) (string, bool)
 	visits int
+	// meaningless has the places of values with a fault inside, such as a
+	// variable that is not set.
+	meaningless []Position
 }
 
 // document is one configuration file once it was read.
@@ -138,6 +141,10 @@ func (d *decoder) list(n *node, v reflect.Value, p place) bool {
 			d.wrongType(n, v.Type(), p)
 			return false
 		}
+		if vt := valueTypes[v.Type().Elem()]; vt != nil && vt.node == nil && n.kind == mappingNode && fileReference(n) == nil {
+			d.wrongType(n, v.Type(), p)
+			return false
+		}
 		items = []*node{n}
 	}
 	list := reflect.MakeSlice(v.Type(), 0, len(items))
@@ -171,6 +178,7 @@ func (d *decoder) scalar(n *node, v reflect.Value, p place, vt *valueType) bool 
 		d.doc.written[p.path] = written{n.value, false}
 	}
 	if !ok {
+		d.meaningless = append(d.meaningless, d.pos(n))
 		return false
 	}
 	if s.text == "" && v.Type() != templateType {
@@ -416,7 +424,7 @@ func expected(t reflect.Type, f *field) string {
 		return expected(t.Elem(), f)
 	case reflect.Slice:
 		if f.one {
-			return "a list, or one element of it"
+			return expected(t.Elem(), f) + ", or a list of such"
 		}
 		return "a list"
 	case reflect.Map:

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -62,12 +63,21 @@ func (e *Error) Error() string { return e.Pos.String() + ": " + e.Message }
 type Errors struct {
 	list     []*Error
 	warnings []*Error
-	hidden   []hidden
+	// unused has the warnings of what nothing uses: a fault elsewhere is often
+	// the reason, so that they are told only where there is none.
+	unused []*Error
+	hidden []hidden
+	// told has the places whose faults were found when the file was parsed:
+	// compilers, which see such a value as absent, are not heard about them.
+	told map[Position]bool
 }
 
 // Addf records a fault. What the configuration took from the environment, from
 // a file or as a secret is masked in the message.
 func (e *Errors) Addf(pos Position, format string, args ...any) {
+	if e.told[pos] {
+		return
+	}
 	e.list = append(e.list, &Error{Pos: pos, Message: e.message(format, args)})
 }
 
@@ -75,6 +85,23 @@ func (e *Errors) Addf(pos Position, format string, args ...any) {
 // printed by `hopgate check` and do not stop a configuration from loading.
 func (e *Errors) Warnf(pos Position, format string, args ...any) {
 	e.warnings = append(e.warnings, &Error{Pos: pos, Message: e.message(format, args)})
+}
+
+// parsed ends the collecting of the parser's own faults. values are the places
+// of further values that have no meaning because of them.
+func (e *Errors) parsed(values []Position) {
+	e.told = make(map[Position]bool, len(e.list)+len(values))
+	for _, x := range e.list {
+		e.told[x.Pos] = true
+	}
+	for _, pos := range values {
+		e.told[pos] = true
+	}
+}
+
+// unusedf warns of what nothing uses.
+func (e *Errors) unusedf(pos Position, format string, args ...any) {
+	e.unused = append(e.unused, &Error{Pos: pos, Message: e.message(format, args)})
 }
 
 // Err returns nil, or an error that joins every fault, ordered by position;
@@ -99,8 +126,16 @@ func (e *Errors) Err() error {
 // Len gives the number of faults so far.
 func (e *Errors) Len() int { return len(e.list) }
 
-// Warnings gives the warnings, ordered by position.
-func (e *Errors) Warnings() []*Error { sortErrors(e.warnings); return e.warnings }
+// Warnings gives the warnings, ordered by position. What nothing uses is
+// warned of only where there are no faults.
+func (e *Errors) Warnings() []*Error {
+	list := slices.Clone(e.warnings)
+	if len(e.list) == 0 {
+		list = append(list, e.unused...)
+	}
+	sortErrors(list)
+	return list
+}
 
 func sortErrors(list []*Error) {
 	sort.SliceStable(list, func(i, j int) bool {

@@ -43,6 +43,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	d.section(root, reflect.ValueOf(cfg).Elem(), place{})
 	cfg.complete()
 	check(cfg, d)
+	errs.parsed(d.meaningless)
 	return cfg, errs
 }
 

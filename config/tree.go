@@ -282,6 +282,22 @@ func (r *reader) merge(n *node, y *yaml.Node, have map[string]*node) {
 	}
 }
 
+// syntaxHints say what is likely to be wrong where the YAML parser complains in
+// its own words.
+var syntaxHints = []struct{ of, hint string }{
+	{"expected whitespace or line break", "put text that begins with ! in quotes"},
+	{"mapping values are not allowed", "check the indentation, or put a value with \": \" in quotes"},
+	{"did not find expected ',' or", "inside { } and [ ], put text that has one of { } [ ] , ? in quotes, such as path: \"/users/{id}\", and close what is open"},
+	{"did not find expected '-' indicator", "check the indentation: the line should begin where those beside it do"},
+	{"did not find expected key", "check the indentation: the line should begin where those beside it do"},
+	{"could not find expected ':'", "check the indentation, and that each key has a colon and a space after it"},
+	{"expected alphabetic or numeric character", "put text that begins with * or & in quotes"},
+	{"unknown anchor", "put text that begins with * in quotes"},
+	{"unexpected end of stream", "a quote is not closed"},
+	{"cannot start any token", "put text that begins with @, % or ` in quotes"},
+	{"did not find expected node content", "check the brackets"},
+}
+
 // syntaxError reports what the YAML parser refused. The parser often names
 // the line where the construct began; the first line without which it would
 // not complain is where the fault is.
@@ -309,10 +325,13 @@ func syntaxError(t *text, err error, errs *Errors) {
 		hint = "; indent with spaces, not tabs"
 	case strings.Contains(line, "${"):
 		hint = "; inside { } and [ ], write ${NAME} in quotes"
-	case strings.Contains(message, "expected whitespace or line break"):
-		hint = "; put text that begins with ! in quotes"
-	case strings.Contains(message, "mapping values are not allowed"):
-		hint = "; check the indentation, or put a value with \": \" in quotes"
+	default:
+		for _, h := range syntaxHints {
+			if strings.Contains(message, h.of) {
+				hint = "; " + h.hint
+				break
+			}
+		}
 	}
 	errs.Addf(Position{File: t.name, Line: low, Column: column}, "the file is not YAML: %s%s", message, hint)
 }
