@@ -13,6 +13,10 @@ import (
 // have: every check on, the access log in a file, metrics served. Of its
 // routes the first are what the experiments call.
 func (l *lab) startHopgate(name string, o on, routes int) (*server, error) {
+	return l.startBinary(l.hopgate, name, o, routes)
+}
+
+func (l *lab) startBinary(binary, name string, o on, routes int) (*server, error) {
 	v := l.variables(o)
 	v.Admin = freePort()
 	v.Log = filepath.Join(l.dir, fileName(name)+"-access.log")
@@ -27,7 +31,7 @@ func (l *lab) startHopgate(name string, o on, routes int) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.launch(&server{port: v.Port, tls: v.TLS, admin: v.Admin, log: v.Log}, name, o.cores, l.hopgate, "serve", "-c", conf)
+	return l.launch(&server{port: v.Port, tls: v.TLS, admin: v.Admin, log: v.Log}, name, o.cores, binary, "serve", "-c", conf)
 }
 
 const hopgateConf = `

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // plan says how much of everything there is to do.
@@ -28,6 +29,7 @@ type experiment struct {
 // Names of entrants, which the goals use.
 const (
 	hopgate       = "hopgate"
+	hopgateOther  = "hopgate, other binary"
 	hopgateOpen   = "hopgate, anonymous route"
 	haproxy       = "HAProxy"
 	haproxyJWT    = "HAProxy jwt_verify"
@@ -40,6 +42,7 @@ const (
 	hopgateMany   = "hopgate, 10,000 routes"
 	hopgateTokens = "hopgate, 100,000 live tokens"
 	hopgateDenied = "hopgate, denied"
+	hopgateFlood  = "hopgate, half of the load invalid tokens"
 	hopgateBroken = "hopgate, malformed token"
 )
 
@@ -55,11 +58,13 @@ var experiments = []experiment{
 	{[]string{"two"}, false, twoCores},
 	{[]string{"scale"}, false, scale},
 	{[]string{"day"}, false, mixedDay},
+	{[]string{"flood"}, false, flood},
 }
 
-// shortest is how many rounds and seconds the lesser trials get.
+// lesser makes a trial of fewer rounds, so that the whole stays within ten
+// minutes.
 func (p plan) lesser(id, title string, l load, entrants ...*entrant) *trial {
-	return &trial{ID: id, Title: title, Rounds: max(1, p.rounds-1), Seconds: p.seconds, Entrants: present(entrants), load: l}
+	return &trial{ID: id, Title: title, Rounds: max(1, p.rounds-2), Seconds: p.seconds, Entrants: present(entrants), load: l}
 }
 
 func (p plan) full(id, title string, l load, entrants ...*entrant) *trial {
@@ -87,6 +92,14 @@ type roster struct {
 func (r *roster) keep(s *server, err error) *server {
 	r.err = errors.Join(r.err, err)
 	return s
+}
+
+// gateOf starts another build of the gate, where there is one to compare with.
+func (r *roster) gateOf(binary string) *server {
+	if binary == "" {
+		return nil
+	}
+	return r.keep(r.startBinary(binary, hopgateOther, r.on, 10))
 }
 
 func (r *roster) startGate(name string, routes int) *server {
@@ -147,6 +160,7 @@ func oneCore(l *lab, p plan) ([]*trial, error) {
 	gate := r.startGate(hopgate, 10)
 	plain, jwt, ng := r.haproxy(haproxy, "", false), r.haproxy(haproxyJWT, "ES256", false), r.nginx(nginx, false)
 	ngCache, vc, hc := r.nginx(nginxCache, true), r.varnish(), r.haproxy(haproxyCache, "", true)
+	other := r.gateOf(l.other)
 	var ev, gp *server
 	if !p.quick {
 		ev, gp = r.envoy(), r.golang("ES256")
@@ -171,10 +185,12 @@ func oneCore(l *lab, p plan) ([]*trial, error) {
 	forward := p.full("forward", "Known token, forwarded, saturated", saturate(conns), append(forwarding(),
 		asking(haproxyJWT, jwt, "/v1/users/", token).thatAuthorizes(),
 		asking(hopgateOpen, gate, "/v1/open/", token),
+		asking(hopgateOther, other, "/v1/users/", token),
 		asking(envoy, ev, "/v1/users/", token).thatAuthorizes(),
 		asking(goPeer, gp, "/v1/users/", token).thatAuthorizes())...)
 	hit := p.full("hit", "Cache hit, saturated", saturate(conns), append(hitting(),
-		asking(haproxyCache, hc, "/v1/cached/", token).fromCache())...)
+		asking(haproxyCache, hc, "/v1/cached/", token).fromCache(),
+		asking(hopgateOther, other, "/v1/cached/", token).fromCache())...)
 	if p.quick {
 		return []*trial{forward, hit}, nil
 	}
@@ -375,7 +391,7 @@ func mixedDay(l *lab, p plan) ([]*trial, error) {
 		users  = 1000
 		perRun = 80_000 // requests in a file, of which a run uses the first part
 	)
-	rounds := max(1, p.rounds-1)
+	rounds := max(1, p.rounds-2)
 	perRound := perRun / 10 // new tokens
 	tokens, err := l.es.pool(users + (rounds+1)*perRound)
 	if err != nil {
@@ -411,4 +427,48 @@ func mixedDay(l *lab, p plan) ([]*trial, error) {
 		ID: "day", Title: "A mixed day: 90% known tokens, 60% cacheable, 1% denied", Rounds: rounds, Seconds: p.seconds,
 		Entrants: present([]*entrant{enter(hopgate, gate), enter(haproxyJWT, jwt)}), load: saturate(conns),
 	}}, r.err
+}
+
+// flood offers known tokens alone, and again while as many requests come with
+// tokens whose signature is wrong.
+func flood(l *lab, p plan) ([]*trial, error) {
+	const rate, invalid = 2500, 10_000
+	tokens, err := l.es.pool(invalid)
+	if err != nil {
+		return nil, err
+	}
+	r := &roster{lab: l, on: on{cores: l.machine.proxyCores, threads: 1}}
+	gate := r.startGate(hopgate, 10)
+	if r.err != nil {
+		return nil, r.err
+	}
+	bad, err := l.requestFile("invalid-tokens.txt", func(add func(path, token string)) {
+		for i, t := range tokens {
+			signature := strings.LastIndexByte(t, '.') + 1
+			add("/v1/users/"+user(i), t[:signature]+flip(t[signature:]))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	alone := asking(hopgate, gate, "/v1/users/", tokens[0])
+	flooded := asking(hopgateFlood, gate, "/v1/users/", tokens[0])
+	attack := &entrant{srv: gate, file: bad, status: 401}
+	return []*trial{p.lesser("flood", "2,500 requests/s with known tokens, and as many with invalid ones", func(l *lab, e *entrant, seconds int) (outcome, error) {
+		if e == alone {
+			return offer(rate, conns)(l, e, seconds)
+		}
+		var attacked error
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			var o outcome
+			if o, attacked = offer(rate, conns)(l, attack, seconds); attacked == nil && o.Wrong > 0 {
+				attacked = fmt.Errorf("%d of %d invalid tokens were not refused", o.Wrong, o.Requests)
+			}
+		}()
+		o, err := offer(rate, conns)(l, e, seconds)
+		<-over
+		return o, errors.Join(err, attacked)
+	}, alone, flooded)}, nil
 }

@@ -81,7 +81,7 @@ func parseWrk(out string, e *entrant) (outcome, error) {
 	case e.share > 0: // of the requests are to be refused
 		want := float64(s.Requests) * e.share
 		if d := float64(s.Refused) - want; d > want/10+64 || d < -want/10-64 {
-			o.Wrong = s.Refused
+			return outcome{}, fmt.Errorf("%d of %d requests were refused, not about %.0f", s.Refused, s.Requests, want)
 		}
 	case e.status >= 400:
 		o.Wrong = s.Requests - s.Refused
@@ -142,8 +142,20 @@ func offer(rate, conns int) load {
 }
 
 func (l *lab) offer(e *entrant, rate, conns, seconds int) (openloop.Report, error) {
+	file := e.file
+	if file == "" {
+		var err error
+		file, err = l.requestFile("offered.txt", func(add func(path, token string)) { add(e.path, e.token) })
+		if err != nil {
+			return openloop.Report{}, err
+		}
+	}
+	length := -1
+	if e.body != "" {
+		length = len(e.body)
+	}
 	out, err := l.run(l.self, "openloop", strconv.Itoa(e.srv.port), strconv.Itoa(rate), strconv.Itoa(conns), strconv.Itoa(seconds),
-		e.path, e.token, strconv.Itoa(e.status))
+		strconv.Itoa(e.status), strconv.Itoa(length), file)
 	if err != nil {
 		return openloop.Report{}, err
 	}

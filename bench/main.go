@@ -29,6 +29,7 @@ func main() {
 	var (
 		quick   = flag.Bool("quick", false, "only the main cases, in under two minutes")
 		binary  = flag.String("hopgate", "", "the gate's binary (default: built from the folder above)")
+		other   = flag.String("other", "", "another build of the gate, which enters the forward and hit trials, too")
 		rounds  = flag.Int("rounds", 5, "rounds of each trial")
 		seconds = flag.Int("seconds", 2, "seconds of each run")
 		only    = flag.String("only", "", "trials, separated by commas (default: all)")
@@ -42,7 +43,7 @@ func main() {
 			p.only[name] = true
 		}
 	}
-	missed, err := compare(p, *binary, *out)
+	missed, err := compare(p, *binary, *other, *out)
 	fail(err)
 	if *strict && missed > 0 {
 		fail(fmt.Errorf("%d goals were missed", missed))
@@ -63,7 +64,7 @@ func note(format string, args ...any) {
 
 // compare runs the comparison, writes its results, and gives the number of
 // goals that were missed.
-func compare(p plan, binary, out string) (missed int, err error) {
+func compare(p plan, binary, other, out string) (missed int, err error) {
 	cache, err := filepath.Abs(".cache")
 	if err != nil {
 		return 0, err
@@ -72,6 +73,11 @@ func compare(p plan, binary, out string) (missed int, err error) {
 		return 0, err
 	}
 	l := &lab{client: newClient()}
+	if other != "" {
+		if l.other, err = filepath.Abs(other); err != nil {
+			return 0, err
+		}
+	}
 	if l.tools, err = findTools(cache); err != nil {
 		return 0, err
 	}

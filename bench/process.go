@@ -84,19 +84,23 @@ func (p *process) complaint() string {
 	return string(bytes.TrimSpace(text[max(0, len(text)-2000):]))
 }
 
+// spent is CPU time.
+type spent struct{ user, system time.Duration }
+
 // cpu gives the time that the program and its descendants have spent so far,
-// user and system, threads that have ended included.
-func (p *process) cpu() (time.Duration, error) {
-	var total time.Duration
+// threads that have ended included.
+func (p *process) cpu() (spent, error) {
+	var total spent
 	for _, pid := range p.tree() {
 		s, err := readStat(pid)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return 0, err
+			return spent{}, err
 		}
-		total += s.cpu
+		total.user += s.user
+		total.system += s.system
 	}
 	return total, nil
 }
@@ -140,7 +144,7 @@ func (p *process) tree() []int {
 
 type stat struct {
 	parent int
-	cpu    time.Duration
+	spent
 }
 
 // readStat reads /proc/PID/stat (proc(5)).
@@ -162,5 +166,5 @@ func parseStat(text []byte) (stat, error) {
 	parent, e1 := strconv.Atoi(f[1])
 	user, e2 := strconv.ParseInt(f[11], 10, 64)
 	system, e3 := strconv.ParseInt(f[12], 10, 64)
-	return stat{parent, time.Duration(user+system) * time.Second / ticks}, errors.Join(e1, e2, e3)
+	return stat{parent, spent{time.Duration(user) * time.Second / ticks, time.Duration(system) * time.Second / ticks}}, errors.Join(e1, e2, e3)
 }

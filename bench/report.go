@@ -47,6 +47,7 @@ var goals = []goal{
 	{"denied", hopgateDenied, hopgate, cpu, "CPU", 1.0},
 	{"denied", hopgateBroken, hopgate, cpu, "CPU", 1.0},
 	{"p99", hopgate, haproxy, p99, "p99", 1.2},
+	{"flood", hopgateFlood, hopgate, p99, "p99", 1.1},
 	{"scale", hopgateMany, hopgate, cpu, "CPU", 1.1},
 	{"scale", hopgateTokens, hopgate, cpu, "CPU", 1.1},
 }
@@ -155,8 +156,8 @@ func (t *trial) table(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## %s\n\n", t.Title)
 	first := t.Entrants[0]
 	paced := len(first.Runs) > 0 && first.Runs[0].Latency != nil
-	fmt.Fprintf(b, "| | CPU µs/request | hopgate's ratio | requests/s | core busy | memory MB |")
-	rule := "|---|--:|--:|--:|--:|--:|"
+	fmt.Fprintf(b, "| | CPU µs/request | of it system | hopgate's ratio | requests/s | core busy | memory MB |")
+	rule := "|---|--:|--:|--:|--:|--:|--:|"
 	if paced {
 		fmt.Fprint(b, " p50 µs | p99 µs | p99.9 µs |")
 		rule += "--:|--:|--:|"
@@ -167,7 +168,7 @@ func (t *trial) table(b *strings.Builder) {
 		if e != first {
 			ratio = of(ratios(first, e, cpu), 2)
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %.0f | %.2f | %.0f |", e.Name, of(e.values(cpu), 1), ratio,
+		fmt.Fprintf(b, "| %s | %s | %.1f | %s | %.0f | %.2f | %.0f |", e.Name, of(e.values(cpu), 1), median(e.values(system)), ratio,
 			median(e.values(perSecond)), median(e.values(busy)), median(e.values(memory)))
 		if paced {
 			fmt.Fprintf(b, " %.0f | %s | %.0f |", median(e.values(p50)), of(e.values(p99), 0), median(e.values(p999)))

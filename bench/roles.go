@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"hopgate/bench/gopeer"
@@ -22,18 +23,30 @@ var roles = map[string]func(args []string) error{
 
 func runOpenloop(args []string) error {
 	if len(args) != 7 {
-		return errors.New("openloop: PORT RATE CONNS SECONDS PATH TOKEN STATUS")
+		return errors.New("openloop: PORT RATE CONNS SECONDS STATUS LENGTH FILE")
 	}
-	var n [5]int
-	for i, text := range []string{args[0], args[1], args[2], args[3], args[6]} {
+	var n [6]int
+	for i := range n {
 		var err error
-		if n[i], err = strconv.Atoi(text); err != nil {
+		if n[i], err = strconv.Atoi(args[i]); err != nil {
 			return err
 		}
 	}
+	text, err := os.ReadFile(args[6])
+	if err != nil {
+		return err
+	}
+	var requests [][]byte
+	for line := range strings.Lines(string(text)) {
+		path, token, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if !ok {
+			return fmt.Errorf("%s: not a path, a tab and a token: %q", args[6], line)
+		}
+		requests = append(requests, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n\r\n", path, n[0], token))
+	}
 	r, err := openloop.Run(openloop.Options{
-		Addr: openloopAddr(n[0]), Rate: n[1], Conns: n[2], Duration: time.Duration(n[3]) * time.Second, Want: n[4], Length: -1,
-		Requests: [][]byte{fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n\r\n", args[4], n[0], args[5])},
+		Addr: openloopAddr(n[0]), Rate: n[1], Conns: n[2], Duration: time.Duration(n[3]) * time.Second, Want: n[4], Length: n[5],
+		Requests: requests,
 	})
 	if err != nil {
 		return err

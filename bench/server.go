@@ -40,6 +40,7 @@ type lab struct {
 	cert, key string // files, for TLS
 	self      string // this program
 	hopgate   string // the gate's binary
+	other     string // another build of it, for comparison; mostly empty
 	running   []*server
 	client    *http.Client
 }

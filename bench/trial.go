@@ -36,6 +36,8 @@ type run struct {
 	Seconds   float64          `json:"seconds"`
 	PerSecond float64          `json:"requests_per_second"`
 	CPU       float64          `json:"cpu_us_per_request"`
+	User      float64          `json:"user_us_per_request"`
+	System    float64          `json:"system_us_per_request"`
 	Busy      float64          `json:"cores_busy"`
 	Resident  int64            `json:"resident_bytes"`
 	Latency   *openloop.Report `json:"latency,omitempty"`
@@ -142,10 +144,12 @@ func (l *lab) measure(t *trial, e *entrant, round, seconds int) (run, error) {
 		return run{}, fmt.Errorf("only %d answers, too few to measure: the machine is busy with something else", o.Requests)
 	}
 	r := run{Requests: o.Requests, Seconds: o.Seconds, Latency: o.Latency, Resident: e.srv.resident()}
-	r.CPU = (after - before).Seconds() * 1e6 / float64(o.Requests)
+	user, system := after.user-before.user, after.system-before.system
+	each := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(o.Requests) }
+	r.CPU, r.User, r.System = each(user+system), each(user), each(system)
 	if o.Seconds > 0 {
 		r.PerSecond = float64(o.Requests) / o.Seconds
-		r.Busy = (after - before).Seconds() / o.Seconds
+		r.Busy = (user + system).Seconds() / o.Seconds
 	}
 	r.Dropped = l.counter(e.srv, "hopgate_access_log_dropped_total") - dropped
 	return r, nil
@@ -201,6 +205,7 @@ func (l *lab) counter(s *server, name string) int {
 type metric func(run) float64
 
 func cpu(r run) float64       { return r.CPU }
+func system(r run) float64    { return r.System }
 func perSecond(r run) float64 { return r.PerSecond }
 func busy(r run) float64      { return r.Busy }
 func memory(r run) float64    { return float64(r.Resident) / 1e6 }
