@@ -36,9 +36,7 @@ func (x *explanation) writeRunning(b *strings.Builder, section func(string, ...a
 	if in == nil {
 		return
 	}
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(b, "  %-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
-	}
+	line := func(name, text string) { fmt.Fprintf(b, "  %-12s %s\n", name, printable(text)) }
 	section("cache of the running gate (generation %d)", in.Generation)
 	d := in.Decision
 	decision := string(d.Reason)
@@ -48,17 +46,17 @@ func (x *explanation) writeRunning(b *strings.Builder, section func(string, ...a
 	if in.Route != "" {
 		decision += ", by route " + in.Route
 	}
-	line(d.Effect, "%s", decision)
+	line(d.Effect, decision)
 	c := in.Cache
 	if c == nil {
-		line("not cached", "%s", map[bool]string{true: "the route keeps no answers", false: "the request goes no further"}[d.Effect == "allow" && d.Status == 0])
+		line("not cached", map[bool]string{true: "the route keeps no answers", false: "the request goes no further"}[d.Effect == "allow" && d.Status == 0])
 		return
 	}
 	if c.Key != "" {
-		line("key", "%s", c.Key)
-		line("tags", "%s", strings.Join(c.Tags, ", "))
+		line("key", c.Key)
+		line("tags", strings.Join(c.Tags, ", "))
 	}
-	line(c.State, "%s", c.Why)
+	line(c.State, c.Why)
 	for _, a := range c.Found {
 		what := fmt.Sprintf("%d, %d bytes of memory, %s old", a.Status, a.Bytes, seconds(a.Age))
 		if a.Selected {
@@ -70,7 +68,7 @@ func (x *explanation) writeRunning(b *strings.Builder, section func(string, ...a
 		if a.Purged != "" {
 			what += ", purged (" + a.Purged + ")"
 		}
-		line("stored", "%s", what)
+		line("stored", what)
 	}
 }
 
