@@ -30,6 +30,7 @@ type Cache struct {
 	store        *store
 	purges       *purges
 	loners       loners
+	passed       passed
 	flights      atomic.Uint64
 	clock        clock
 	random       func() float64
@@ -117,6 +118,13 @@ func (c *Cache) Lookup(q *Query) Found {
 		found = e.judge(q.Rule, &req, now, c.purges.since(e.born, e.tags))
 	case s != nil:
 		found.Forward = ForwardVaryMiss
+	}
+	if e == nil && q.wantsLess() {
+		if c.loners.has(hash, c.clock.instant()) {
+			// What is not kept need not be fetched whole.
+			return Found{State: Bypass, Forward: found.Forward}
+		}
+		found.Conditions = q.method() == "GET" && !q.has("range") && q.Rule.obeys() && c.passed.first(hash)
 	}
 	switch found.State {
 	case Fresh:

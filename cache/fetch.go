@@ -232,7 +232,7 @@ func (c *Cache) join(q *Query, renewing bool) (f *flight, e *entry, leads bool) 
 	if s != nil && !bytes.Equal(s.key, q.Key) {
 		s = nil
 	}
-	alone := q.method() != "GET" || q.has("range") || req.noCache || req.noStore || c.loners.has(hash, c.clock.instant())
+	alone := q.Alone || q.method() != "GET" || q.has("range") || req.noCache || req.noStore || c.loners.has(hash, c.clock.instant())
 	if e := s.pick(q.Fields); e != nil {
 		switch found := c.judge(e, q.Rule, &req); {
 		case found.State == Fresh && (!renewing || !e.soon(q.Rule, found.TTL)):

@@ -15,6 +15,18 @@ type loners struct {
 // How long such a key is remembered.
 const lonerTime = 10 * time.Second
 
+// passed remembers keys for which a client's conditions went upstream, in a
+// table like that of loners. None is forgotten but for another that falls on
+// its place.
+type passed struct {
+	places [1024]atomic.Uint64
+}
+
+// first tells whether the key is not remembered, and remembers it.
+func (p *passed) first(hash uint64) bool {
+	return p.places[hash%uint64(len(p.places))].Swap(hash) != hash
+}
+
 // A place holds the upper half of a hash, and until when in seconds.
 const hashHalf = 0xffffffff << 32
 

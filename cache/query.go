@@ -22,7 +22,17 @@ type Query struct {
 	// and for the tags that it names itself. They are lent.
 	Tags []Tag
 
+	// Alone tells that the exchange asks for an answer that is for this
+	// request alone, unless it turns out to be whole: see [Found.Conditions].
+	Alone bool
+
 	plain bool // the exchange does not validate
+}
+
+// wantsLess tells whether the request may be answered by less than the whole
+// answer.
+func (q *Query) wantsLess() bool {
+	return q.has("range") || q.has("if-none-match") || q.has("if-modified-since")
 }
 
 func (q *Query) method() string {
@@ -87,6 +97,13 @@ type Found struct {
 	TTL    time.Duration // how long it stays fresh; negative when it no longer is
 	// Forward is why the request goes upstream, empty where it need not.
 	Forward Forward
+
+	// Conditions tells that nothing is stored that the request's conditions
+	// could be held against, and that they may go upstream with it, where
+	// [Query.Alone] is set: who asks for the answer has it already, as it
+	// seems. It is told once for each key, since a 304 leaves nothing to
+	// store.
+	Conditions bool
 
 	// Refresh tells that the caller should call [Cache.Renew]: the answer
 	// is stale or soon will be, nobody is fetching another, and no attempt

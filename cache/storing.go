@@ -53,6 +53,9 @@ func operatorAllows(rule *Rule, a *Answer, d *directives) bool {
 	if d.private && rule.Public {
 		return false
 	}
+	if _, n := a.Field("content-range"); n > 0 {
+		return false // a part, whatever it is called
+	}
 	switch a.status {
 	case 200, 203, 204, 300, 301, 308:
 		return true
@@ -90,11 +93,10 @@ func (q *Query) originAllows(a *Answer, d *directives, targeted bool) bool {
 }
 
 // whole tells whether the answer is all of what was asked for, and final.
+// Content-Range means something with 206 and 416 alone (RFC 9110 section
+// 14.4).
 func whole(a *Answer) bool {
-	if a.status < 200 || a.status == 206 || a.status == 304 {
-		return false
-	}
-	if _, n := a.Field("content-range"); n > 0 {
+	if a.status < 200 || a.status == 206 || a.status == 304 || a.status == 416 {
 		return false
 	}
 	length, n := a.Field("content-length")

@@ -198,6 +198,11 @@ func (x *exchange) owned(c *cache.Cache, f *fetching) *cache.Query {
 // too long.
 func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 	f := x.newFetch()
+	q := x.owned(c, f)
+	if found.Conditions {
+		q.Alone = true
+		f.sendConditions()
+	}
 	ctx := x.ctx
 	if after := x.route.Config.Cache.StaleAfter; after > 0 && found.Answer != nil {
 		limited, cancel := context.WithTimeout(ctx, after)
@@ -206,7 +211,7 @@ func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 	}
 	started := time.Now()
 	x.wait()
-	got, err := c.Do(ctx, x.owned(c, f), f.do)
+	got, err := c.Do(ctx, q, f.do)
 	x.waited()
 	x.upstreamTime = time.Since(started)
 	m, stream, prefix := f.collect()
@@ -216,6 +221,10 @@ func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 		x.cacheResult = telemetry.CacheCollapsed
 	}
 	switch {
+	case stream != nil && x.fields.has("Range"):
+		// Too large to be kept, and more than the client asks for.
+		stream.Release()
+		x.forwardAlone(found.Forward)
 	case stream != nil:
 		// Too large to be kept: it streams to the one who asked first.
 		if x.response != nil {
@@ -392,6 +401,15 @@ func (x *exchange) newFetch() *fetching {
 		f.sent.fields[i] = field{strings.Clone(line.name), strings.Clone(line.value)}
 	}
 	return f
+}
+
+// sendConditions puts the client's own conditions into the request.
+func (f *fetching) sendConditions() {
+	for _, line := range f.sent.fields {
+		if equalName(line.name, "If-None-Match") || equalName(line.name, "If-Modified-Since") {
+			f.request.Add(line.name, line.value)
+		}
+	}
 }
 
 // do implements cache.Exchange.

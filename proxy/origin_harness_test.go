@@ -320,7 +320,7 @@ func (m *measuring) step(n int, s *step) (goOn bool) {
 	sc.next = s.origin
 	sc.next.fields = nil
 	for _, f := range s.origin.fields {
-		sc.next.fields = append(sc.next.fields, strings.ReplaceAll(f, "{path}", m.path))
+		sc.next.fields = append(sc.next.fields, strings.NewReplacer("{path}", m.path, "{host}", m.w.address).Replace(f))
 	}
 	before := len(sc.got)
 	sc.last = ""

@@ -156,6 +156,7 @@ func TestMeasuredFreshness(t *testing.T) {
 			"Cache-Control: max-age=0, s-maxage=3600", "Cache-Control: s-maxage=3600, max-age=0", "Cache-Control: S-MaxAge=3600", "Cache-Control: s-maxage=3600\nExpires: {now-1h}",
 			hour+"\nExpires: {now-1h}", hour+"\nExpires: {now}", hour+"\nExpires: 0", hour+"\nExpires: foo", "Expires: {now+1h|850}", "Expires: {now+1h|asctime}",
 			"Expires: {now+1h}\nCache-Control: foo", "Expires: {now+1h}\nCache-Control: public", "Expires: Fri, 01 Jan 2105 00:00:00 GMT",
+			"Expires: THU, 18 AUG 2050 02:01:18 GMT", "Expires: Thu, 18 Aug 2050 02:01:18 gMT", "Expires: Tue, 18 Aug 2050 02:01:18 GMT",
 			hour+"\nDate: {now-1000s}", hour+"\nDate: {now+1000s}", hour+"\nDate: foo"),
 		pairs("not fresh", miss,
 			"Cache-Control: max-age=0", "Cache-Control: max-age=-3600", "Cache-Control: max-age=3600.0", "Cache-Control: max-age=3600.5", "Cache-Control: max-age=a3600", "Cache-Control: max-age=3600a",
@@ -166,6 +167,7 @@ func TestMeasuredFreshness(t *testing.T) {
 			"Expires: {now}", "Expires: {now-1h}", "Expires: 0", "Expires: -1", "Expires: foo", "Expires:", "Expires: {now+1h|z}", "Expires: {now+1h|short}", "Expires: {now+1h}, {now+1h}",
 			"Expires: {now-1h}\nExpires: {now+1h}", "Expires: {now+1h}\nExpires: 0", "Expires: Thu, 18 Aug 2050 02:01:18 UTC", "Expires: Thu, 18 Aug 2050 02:01:18", "Expires: Thu, 18 Aug 2050 2:01:18 GMT",
 			"Expires: Thu, 18-Aug-2050 02:01:18 GMT", "Expires: Thu, 18 Aug 50 02:01:18 GMT", "Expires: Thu Aug  8 02:01:18 2050 GMT", "Expires: Thu, 18 Aug 2050 02.01.18 GMT",
+			"Expires: Thu, 18  Aug  2050 02:01:18 GMT", "Expires: Thu, 18 Aug 2050 2:01:18  GMT", "Expires: Thu 18 Aug 2050 02:01:18 GMT", "Expires: Thu, 18 Aug 2050 02:01:18 AEST", "Expires: Thu, 18 Aug 2050 02:01:18 +0000",
 			"Expires: {now-1h}\nDate: {now-1h}", "Date: {now-1h}\nExpires: {now-30m}",
 			// Age (section 4.2.3).
 			hour+"\nAge: 3600", hour+"\nAge: 7200", hour+"\nAge: 7200, 0", hour+"\nAge: 7200\nAge: 0", hour+"\nAge: 2147483648", hour+"\nAge: 99999999999999999999",
@@ -336,6 +338,14 @@ func TestMeasuredConditions(t *testing.T) {
 			step{send: []string{`If-None-Match: "b"`}, origin: ok(hour, `ETag: "a"`)}, step{want: hit}),
 		sequence("a condition on a miss that holds",
 			step{send: []string{`If-None-Match: "a"`}, origin: ok(hour, `ETag: "a"`), status: 304}, step{want: hit, of: 1}),
+		sequence("a condition on the first miss reaches the origin",
+			step{send: []string{`If-None-Match: "a", W/"b"`}, origin: ok(hour, `ETag: "c"`), asked: []string{`If-None-Match: "a", W/"b"`}}, step{want: hit}),
+		sequence("a date on the first miss reaches the origin",
+			step{send: []string{"If-Modified-Since: {now-1h}"}, origin: ok(hour), asked: []string{"If-Modified-Since: {now-1h}"}}, step{want: hit}),
+		sequence("a 304 to that is the client's; the next one has the whole answer stored",
+			step{send: []string{`If-None-Match: "a"`}, origin: st(304, hour, `ETag: "a"`)}, step{send: []string{`If-None-Match: "a"`}, origin: ok(hour, `ETag: "a"`), status: 304, asked: []string{"!If-None-Match"}}, step{want: hit, of: 2}),
+		sequence("conditions on what is never stored reach the origin",
+			step{origin: ok("Cache-Control: no-store", `ETag: "a"`)}, step{send: []string{`If-None-Match: "a"`}, origin: st(304, `ETag: "a"`), asked: []string{`If-None-Match: "a"`}}, step{send: []string{`If-None-Match: "a"`}, origin: st(304, `ETag: "a"`), asked: []string{`If-None-Match: "a"`}}),
 		sequence("a condition on what is stale, validated",
 			step{origin: ok("Cache-Control: max-age=10", `ETag: "a"`)}, step{after: 20 * time.Second, send: []string{`If-None-Match: "a"`}, want: valid, origin: st(304, `ETag: "a"`), status: 304},
 			step{want: hit}),
@@ -524,7 +534,8 @@ func TestMeasuredRanges(t *testing.T) {
 		sequence("ranges past the cache go upstream", step{method: "OPTIONS", send: []string{"Range: bytes=0-1", `If-Range: "a"`}, origin: ok(), asked: []string{"Range: bytes=0-1", `If-Range: "a"`}}),
 		sequence("a 404 has no ranges", step{origin: st(404, hour)}, step{send: []string{"Range: bytes=0-1"}, want: hit, status: 404}),
 		sequence("several ranges", step{origin: whole}, step{send: []string{"Range: bytes=0-1,4-5"}, want: hit, text: "0123456789"}),
-		sequence("an answer with Content-Range that is called 200", step{origin: ok(hour, "Content-Range: bytes 0-1/10")}, step{origin: ok(hour)}),
+		sequence("Content-Range means nothing in a 200", step{origin: ok(hour, "Content-Range: bytes 0-1/10")}, step{want: hit, see: []string{"Content-Range: bytes 0-1/10"}}, step{send: []string{"Range: bytes=0-1"}, want: hit, status: 206, text: "an", see: []string{"Content-Range: bytes 0-1/8"}}),
+		sequence("ranges of what is never stored reach the origin", step{origin: ok("Cache-Control: no-store")}, step{send: []string{"Range: bytes=0-1"}, origin: origin{status: 206, fields: []string{"Content-Range: bytes 0-1/10"}, body: "01"}, asked: []string{"Range: bytes=0-1"}, see: []string{"Content-Range: bytes 0-1/10"}}),
 	}))
 }
 
@@ -543,6 +554,7 @@ func TestMeasuredInvalidation(t *testing.T) {
 				sequence(fmt.Sprintf("%s, %s", method, field), step{target: "/a", origin: ok(hour)}, step{target: "/b", method: method, origin: st(201, field+": {path}/a")}, step{target: "/a", origin: ok(hour)}),
 				sequence(fmt.Sprintf("%s, %s that is relative", method, field), step{target: "/a", origin: ok(hour)}, step{target: "/b", method: method, origin: st(201, field+": a")}, step{target: "/a", origin: ok(hour)}),
 				sequence(fmt.Sprintf("%s, %s of another origin", method, field), step{target: "/a", origin: ok(hour)}, step{target: "/b", method: method, origin: st(201, field+": http://other.example{path}/a")}, step{target: "/a", want: hit, of: 1}),
+				sequence(fmt.Sprintf("%s, %s in full", method, field), step{target: "/a", origin: ok(hour)}, step{target: "/b", method: method, origin: st(201, field+": http://{host}{path}/a")}, step{target: "/a", origin: ok(hour)}),
 				sequence(fmt.Sprintf("%s, %s of an error", method, field), step{target: "/a", origin: ok(hour)}, step{target: "/b", method: method, origin: st(500, field+": {path}/a")}, step{target: "/a", want: hit, of: 1}))
 		}
 	}
