@@ -17,9 +17,12 @@ func Unsafe(method string) bool {
 }
 
 // TagURI returns the tag of a target URI, for [Query.Tags]: scheme and
-// authority in lower case and without a default port, path and query as they
-// are. Answers to it are invalidated by it in whatever scope they are.
+// authority in lower case and without a default port, and the path as it is.
+// Answers to it are invalidated by it in whatever scope they are. The query
+// is left out: parameters that say nothing, or stand in another order, must
+// not keep an answer from being reached.
 func (c *Cache) TagURI(scheme, authority, target string) Tag {
+	target, _, _ = strings.Cut(target, "?")
 	scheme, authority = canonicalOrigin(scheme, authority)
 	return Tag(c.purges.tag(TagURI, scheme, "://", authority, target))
 }

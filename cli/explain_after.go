@@ -42,7 +42,7 @@ func (e *explainer) upstream(sent *policy.Outgoing) {
 	}
 	kept := e.out.Cache != nil && e.out.Cache.Not == ""
 	for _, f := range q.fields {
-		if e.gate.Forwards(e.match.Route, f.name, kept) {
+		if e.gate.Forwards(e.match.Route, f.name, q.method, kept) {
 			up.Client = append(up.Client, explainedField{f.name, f.value})
 		} else {
 			up.Dropped = append(up.Dropped, f.name)

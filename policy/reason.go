@@ -60,6 +60,7 @@ const (
 	UpstreamTooLarge     Reason = "upstream_too_large"
 	ResponseUnfilterable Reason = "response_unfilterable"
 	Overloaded           Reason = "overloaded"
+	ConnectionOutdated   Reason = "connection_outdated"
 	NotCached            Reason = "not_cached"
 	ClientGone           Reason = "client_gone" // nobody reads the answer: for log and metrics
 	ShuttingDown         Reason = "shutting_down"
@@ -197,6 +198,8 @@ var table = []row{
 		"Answer withheld", "The service gave an answer that can't be passed on safely. Send the request again later."},
 	{Overloaded, 503, NoChallenge, false,
 		"Overloaded", "Too much is going on at the moment. Send the request again shortly."},
+	{ConnectionOutdated, 421, NoChallenge, true,
+		"New connection needed", "The client certificates that are accepted have changed. Send the request again on a new connection."},
 	{NotCached, 504, NoChallenge, false,
 		"Not cached", "The request asks for a stored answer (only-if-cached), and there is none. Leave that out to get a new one."},
 	{ClientGone, 499, NoChallenge, true,

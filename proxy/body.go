@@ -23,8 +23,10 @@ func (x *exchange) readUpTo(most int64) policy.Reason {
 	}
 	r := bodyReader{from: x.body, left: most, missing: x.framing.length, chunked: x.framing.chunked}
 	b := x.contentBuf[:0]
-	if n := int(x.framing.length); n > 0 && cap(b) <= n {
-		b = make([]byte, 0, n+1) // one more, so that the end is seen without growing
+	// One more than was announced, so that the end is seen without growing;
+	// but no memory for what only was announced.
+	if n := int(min(x.framing.length, wholeBody)); n > 0 && cap(b) <= n {
+		b = make([]byte, 0, n+1)
 	}
 	for {
 		if len(b) == cap(b) {

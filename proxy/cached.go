@@ -31,6 +31,7 @@ func (x *exchange) makeKey() bool {
 	}
 	k = appendPart(k, x.scheme)
 	k = appendPart(k, x.authority)
+	k = appendPart(k, x.path) // by which purges reach it
 	k = appendPart(k, lend(out.Path))
 	query := lend(out.Query)
 	if rt.Config.Cache.SortQuery && strings.IndexByte(query, '&') >= 0 {
@@ -76,7 +77,7 @@ func compareParameters(a, b string) int {
 func (x *exchange) tag(c *cache.Cache) {
 	t := append(x.tags[:0],
 		c.Tag(cache.TagRoute, x.route.ID),
-		c.TagURI(x.scheme, x.authority, x.originForm()),
+		c.TagURI(x.scheme, x.authority, x.path),
 		c.Tag(tagKeyName, keyName(x.key)))
 	x.eachOwner(func(kind, id string) { t = append(t, c.Tag(kind, id)) })
 	x.tags = t
@@ -98,15 +99,6 @@ func (x *exchange) eachOwner(give func(kind, id string)) {
 	}
 }
 
-// originForm gives path and query as received.
-func (x *exchange) originForm() string {
-	if x.target == "" || x.target[0] == '/' {
-		return x.target
-	}
-	_, rest, _ := strings.Cut(x.target, "://")
-	return rest[strings.IndexByte(rest, '/'):] // the guard saw to it that there is one
-}
-
 // sentFields are the fields of a request as the cache sees them: what speaks
 // to caches as the client sent it, and of the rest what goes upstream, since
 // the upstream's Vary speaks of that. It implements cache.Fields.
@@ -117,7 +109,7 @@ type sentFields struct {
 
 // Field gives the lines of a name joined, and how many there are.
 func (s *sentFields) Field(name string) (string, int) {
-	if !forTheCache(name) && !s.route.forwards(name, true) {
+	if !forTheCache(name) && !s.route.forwards(name, "GET", true) {
 		return "", 0
 	}
 	value, n := s.fields.Field(name)
@@ -232,8 +224,9 @@ func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 		}
 		x.response, x.prefix, x.why = stream, prefix, found.Forward
 		x.relay()
-	case errors.Is(err, cache.ErrNotShared):
-		// The answer was for somebody else alone.
+	case errors.Is(err, cache.ErrNotShared), errors.Is(err, cache.ErrClosed):
+		// The answer was for somebody else alone, or a reload has replaced the
+		// cache meanwhile.
 		x.forwardAlone(found.Forward)
 	case err != nil && found.Answer != nil && x.ctx.Err() == nil:
 		detail := "stale-if-error"
@@ -505,7 +498,7 @@ func (f *fetching) gather(t *cache.Transfer, resp *upstream.Response) (*cache.An
 // before the client has the answer.
 func (x *exchange) invalidate(resp *upstream.Response) {
 	c := x.snapshot.cache
-	c.Invalidate(x.method, resp.Status(), x.scheme, x.authority, x.originForm(), func(name string) string {
+	c.Invalidate(x.method, resp.Status(), x.scheme, x.authority, x.path, func(name string) string {
 		value, _ := resp.Field(name)
 		return string(value)
 	})

@@ -18,6 +18,7 @@ type conn struct {
 	*wire.Conn
 	peer         netip.AddrPort
 	cert         *policy.Certificate
+	clients      string // whose certificates were accepted at the handshake
 	scheme       string
 	writeTimeout time.Duration
 	writeUntil   time.Time // the deadline that was set here last
@@ -46,7 +47,7 @@ func newConn(c net.Conn, o *ServerOptions, w *watcher) *conn {
 	if secure {
 		out.scheme = "https"
 		state := t.ConnectionState()
-		out.cert = certificateOf(&state)
+		out.cert, out.clients = certificateOf(&state), clientsOf(t)
 	}
 	out.presence, out.watcher = newPresence(out), w
 	w.add(out)

@@ -31,6 +31,9 @@ type counted struct {
 	counter *counter
 	address netip.Addr
 	once    sync.Once
+
+	// clients says whose certificates were accepted at the handshake.
+	clients string
 }
 
 // admit counts a connection of a client address, or closes it and gives nil

@@ -32,6 +32,7 @@ type exchange struct {
 	body      io.Reader // nil where the request has none
 	peer      netip.AddrPort
 	cert      *policy.Certificate // what the client showed; nil: none
+	clients   string              // whose certificates were accepted then
 	http10    bool
 	malformed policy.Reason // what the transport found wrong, or Allowed
 
@@ -114,7 +115,7 @@ func release(x *exchange) {
 	x.method, x.target, x.scheme, x.authority = "", "", "", ""
 	x.hosts, x.framing, x.http10, x.malformed = 0, framing{}, false, ""
 	x.fields = x.fields[:0]
-	x.peer, x.cert = netip.AddrPort{}, nil
+	x.peer, x.cert, x.clients = netip.AddrPort{}, nil, ""
 	x.snapshot, x.start, x.lapse, x.answered = nil, time.Time{}, time.Time{}, time.Time{}
 	x.host, x.path, x.query, x.hasQuery, x.origin = "", "", "", false, ""
 	x.client, x.chain, x.trusted = netip.Addr{}, "", false

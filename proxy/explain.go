@@ -31,10 +31,10 @@ func (s *Snapshot) CrossOrigin(r *policy.Route, origin string) (holds, readable 
 	return c != nil, c.allows(origin)
 }
 
-// Forwards tells whether a client's field goes on to the upstream of a route;
-// cached, whether it does where the answer is kept.
-func (s *Snapshot) Forwards(r *policy.Route, name string, cached bool) bool {
-	return s.routes[r.Index].forwards(name, cached)
+// Forwards tells whether a client's field goes on to the upstream of a route
+// with that method; cached, whether it does where the answer is kept.
+func (s *Snapshot) Forwards(r *policy.Route, name, method string, cached bool) bool {
+	return s.routes[r.Index].forwards(name, method, cached)
 }
 
 // CacheKey names what is stored for a request that a route allows, as

@@ -77,7 +77,7 @@ func (x *exchange) buildRequest() {
 	shared := x.caches && rt.shared
 	for i := range x.fields {
 		f := &x.fields[i]
-		if !rt.forwards(f.name, x.caches) {
+		if !rt.forwards(f.name, x.method, x.caches) {
 			continue
 		}
 		value := f.value
@@ -280,6 +280,10 @@ func (x *exchange) copyFields(from fielder) {
 		if x.freshFor > 0 && rt.cached && rt.Config.Cache.BrowserTTL > 0 && x.code < 300 {
 			x.scratch = append(x.scratch[:0], "private, max-age="...)
 			x.scratch = strconv.AppendInt(x.scratch, int64(min(x.freshFor, rt.Config.Cache.BrowserTTL)/time.Second), 10)
+			// The next user of the browser is another caller.
+			for _, name := range rt.credentials {
+				x.answer.add("Vary", name)
+			}
 		}
 		x.answer.addBytes(nameCacheControl, x.scratch)
 	}

@@ -110,9 +110,18 @@ func (x *exchange) guard() policy.Reason {
 	if x.hosts != 1 {
 		return policy.RequestMalformed
 	}
+	if x.outdated() {
+		return policy.ConnectionOutdated
+	}
 	x.fields = x.fields.endToEnd()
 	if r := x.readTarget(x.snapshot.maxTarget); r != policy.Allowed {
 		return r
+	}
+	if x.trusted {
+		// A proxy in front may have ended TLS.
+		if scheme, n := x.fields.Field("X-Forwarded-Proto"); n == 1 && (scheme == "http" || scheme == "https") {
+			x.scheme = scheme
+		}
 	}
 	origin, n := x.fields.Field("Origin")
 	switch {

@@ -22,10 +22,13 @@ func (s *Server) greet(c net.Conn, withTLS bool, one, two *handoff) {
 	if s.options.ReadTimeout > 0 {
 		timeout = min(timeout, s.options.ReadTimeout)
 	}
-	_ = c.SetDeadline(time.Now().Add(timeout))
+	until := time.Now().Add(timeout)
+	_ = c.SetDeadline(until)
 	address := addrPort(c.RemoteAddr()).Addr()
 	if trusts(s.options.ProxyProtocol, address) {
 		p := proxyproto.NewConn(c, proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(timeout))
+		// It sets the deadline that it knows of once it has read the header.
+		_ = p.SetDeadline(until)
 		header := p.ProxyHeader()
 		address = addrPort(p.RemoteAddr()).Addr()
 		if header == nil || !address.IsValid() {
@@ -65,7 +68,8 @@ func (s *Server) greet(c net.Conn, withTLS bool, one, two *handoff) {
 
 // handshake does the TLS handshake and hands the connection to the transport
 // that was agreed on.
-func (s *Server) handshake(c net.Conn, one, two *handoff) {
+func (s *Server) handshake(c *counted, one, two *handoff) {
+	c.clients = s.gate.current.Load().clientsText
 	t := tls.Server(c, s.tlsConfig())
 	if err := t.Handshake(); err != nil {
 		_ = c.Close()

@@ -111,7 +111,7 @@ func (h *http1) begin(ctx *fasthttp.RequestCtx) (*exchange, *http1Answer) {
 		panic("proxy: the connection did not come from our listener")
 	}
 	a.conn = c
-	x.ctx, x.peer, x.scheme, x.cert = c.presence, c.peer, c.scheme, c.cert
+	x.ctx, x.peer, x.scheme, x.cert, x.clients = c.presence, c.peer, c.scheme, c.cert, c.clients
 	return x, a
 }
 

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"crypto/tls"
 	"io"
 	"log"
 	"net"
@@ -36,9 +38,18 @@ func newHTTP2(g *Gate, o ServerOptions) *http2 {
 		MaxHeaderBytes:    o.MaxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: 30 * time.Second, WriteByteTimeout: o.WriteTimeout},
 		ErrorLog:          log.New(io.Discard, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*tls.Conn); ok {
+				return context.WithValue(ctx, clientsKey{}, clientsOf(t))
+			}
+			return ctx
+		},
 	}
 	return h
 }
+
+// clientsKey is the context's key of exchange.clients.
+type clientsKey struct{}
 
 // ServeHTTP lends one request to the pipeline.
 func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -52,6 +63,7 @@ func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		x.scheme = "https"
 		x.cert = certificateOf(r.TLS)
+		x.clients, _ = r.Context().Value(clientsKey{}).(string)
 	}
 	x.authority, x.hosts = r.Host, 1
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {

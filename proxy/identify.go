@@ -81,6 +81,10 @@ func (x *exchange) limitKey() []byte {
 		x.key = appendPart(x.key, x.principal.OrgID)
 	case "ip":
 		a := x.client
+		if !a.IsValid() {
+			// Nobody can tell who it is: not one budget for all of those.
+			a = x.peer.Addr()
+		}
 		if a.Is6() {
 			// One IPv6 subscriber has a /64 of addresses.
 			if p, err := a.Prefix(64); err == nil {

@@ -216,12 +216,7 @@ func (x *exchange) inspectCache() *InspectedCache {
 	in.Key = keyName(x.key)
 	in.Tags = append(in.Tags, cache.TagRoute+":"+rt.ID)
 	x.eachOwner(func(kind, id string) { in.Tags = append(in.Tags, kind+":"+id) })
-	target := x.originForm()
-	if len(rt.tokenParams) > 0 {
-		// A token may stand in the query.
-		target, _, _ = strings.Cut(target, "?")
-	}
-	in.Tags = append(in.Tags, cache.TagURI+":"+x.scheme+"://"+x.authority+target)
+	in.Tags = append(in.Tags, cache.TagURI+":"+x.scheme+"://"+x.authority+x.path)
 	q := x.look()
 	found := c.Lookup(q)
 	in.State, in.Age, in.TTL = found.State.String(), found.Age.Seconds(), found.TTL.Seconds()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"hopgate/cache"
 	"hopgate/config"
 )
 
@@ -38,14 +39,18 @@ var neverForwarded = []string{
 // conditional are the fields that ask for less than the whole answer. They
 // do not go upstream where hopgate must hold the whole answer to store or
 // filter it.
-var conditional = []string{
-	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range",
-}
+//
+// With a method that may change something those that ask for a part alone
+// are held back: a precondition is what the change hangs on.
+var (
+	conditional = []string{"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"}
+	partial     = []string{"if-range", "range"}
+)
 
 const acceptEncoding = "accept-encoding"
 
-// forwards tells whether a client's field goes upstream; kept, whether it
-// does where the answer may be kept for others.
+// forwards tells whether a client's field goes upstream with that method;
+// kept, whether it does where the answer may be kept for others.
 //
 // There the rules differ. By an operator's time it is not the upstream that
 // says what parts two answers, so that of the fields that are not in the key
@@ -53,9 +58,13 @@ const acceptEncoding = "accept-encoding"
 // not be able to shape it. Where the upstream says how long an answer may be
 // kept, it also says by Vary what it depends on (RFC 9111 section 4.1), and
 // all pass but those that name an identity or ask for less than everything.
-func (rt *route) forwards(name string, kept bool) bool {
-	if !kept {
+func (rt *route) forwards(name, method string, kept bool) bool {
+	switch {
+	case kept:
+	case cache.Unsafe(method):
 		return !rt.drop.has(name)
+	default:
+		return !rt.dropRead.has(name)
 	}
 	if rt.dropKept.has(name) {
 		return false

@@ -72,7 +72,8 @@ func TestPurge(t *testing.T) {
 		{Purge{Tags: []string{"orgs-globex"}}, "globex"},
 		{Purge{Tags: []string{"all-of-them"}}, "acme alice bob carol globex public"},
 		{Purge{URIs: []string{w.url + "/users/alice?a=1"}}, "alice"},
-		{Purge{URIs: []string{w.url + "/users/alice"}}, ""},
+		{Purge{URIs: []string{w.url + "/users/alice"}}, "alice"},
+		{Purge{URIs: []string{w.url + "/users/alic"}}, ""},
 		{Purge{URIs: []string{"HTTPS" + strings.TrimPrefix(w.url, "http") + "/public/x"}}, "public"},
 		{Purge{Keys: []string{key("/users/alice?a=1", alice)}}, "alice"},
 		{Purge{Keys: []string{strings.ToUpper(key("/orgs/acme", alice))}}, "acme"},
@@ -91,7 +92,7 @@ func TestPurge(t *testing.T) {
 			}
 		}
 	}
-	for by, want := range map[string]string{"route": "3", "principal": "4", "session": "1", "organization": "1", "tag": "2", "uri": "3", "key": "2", "all": "1"} {
+	for by, want := range map[string]string{"route": "3", "principal": "4", "session": "1", "organization": "1", "tag": "2", "uri": "4", "key": "2", "all": "1"} {
 		if got := w.metric(`hopgate_cache_purges_total{by="` + by + `"}`); got != want {
 			t.Errorf("by %s: %s, want %s", by, got, want)
 		}

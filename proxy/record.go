@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"hopgate/policy"
@@ -63,8 +64,9 @@ func (g *Gate) record(x *exchange) {
 	if x.reason.Allowed() {
 		r.Decision = "allow"
 	}
-	if x.path == "" {
-		// A target that was refused is shown as far as the log lets it.
+	if x.path == "" && strings.HasPrefix(x.target, "/") {
+		// A target that was refused is shown as far as the log lets it, but
+		// for the absolute form: that may have a password.
 		r.Path = x.target
 	}
 	if p := x.principal; p != nil {

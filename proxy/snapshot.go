@@ -66,6 +66,7 @@ type Snapshot struct {
 	cors          *cors
 	tls           *tls.Config
 	tlsText       string // the certificates, for comparison
+	clientsText   string // whose client certificates are accepted, for comparison; empty: nobody's
 	trusted       []netip.Prefix
 	maxTarget     int
 	requestID     string
@@ -98,10 +99,12 @@ type route struct {
 	policyField string // RateLimit-Policy
 	cors        *cors
 	aliases     aliases
-	drop        dropSet // request fields that do not pass
-	dropKept    dropSet // those that do not where the answer may be kept
-	dropAnswer  dropSet // response fields that do not pass
-	dropStored  dropSet // response fields that are not even stored
+	credentials []string // request fields that may hold the token
+	drop        dropSet  // request fields that do not pass
+	dropRead    dropSet  // those that do not where the request changes nothing
+	dropKept    dropSet  // those that do not where the answer may be kept
+	dropAnswer  dropSet  // response fields that do not pass
+	dropStored  dropSet  // response fields that are not even stored
 	tokenParams []string
 	protocols   []string // WebSocket subprotocols that announce a token
 	maxBody     int64
@@ -227,6 +230,10 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	}
 	rt.maxEntry = int64(s.Config.Cache.MaxEntryBytes)
 	rt.drop = newDropSet(neverForwarded, identityFields(c, &up), c.Request.Remove, []string{s.requestID}, s.verifier.TokenFields(rt.issuers))
+	rt.credentials = s.verifier.TokenFields(rt.issuers)
+	if len(s.verifier.TokenCookies(rt.issuers)) > 0 {
+		rt.credentials = append(rt.credentials, "Cookie")
+	}
 	rt.aliases = newAliases(r.FieldsRead()...)
 	if c.Cache != nil {
 		rt.aliases = newAliases(append(r.FieldsRead(), c.Cache.VaryOn...)...)
@@ -234,8 +241,12 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	rt.tokenParams = s.verifier.TokenParams(rt.issuers)
 	rt.protocols = s.verifier.TokenProtocols(rt.issuers)
 	if rt.filter != nil {
-		rt.drop.add(conditional...)
 		rt.drop.add(acceptEncoding)
+		rt.drop.add(partial...)
+	}
+	rt.dropRead = maps.Clone(rt.drop)
+	if rt.filter != nil {
+		rt.dropRead.add(conditional...)
 	}
 	rt.dropKept = maps.Clone(rt.drop)
 	rt.dropKept.add(conditional...)
@@ -374,7 +385,7 @@ func fingerprint(c *config.Route, up *config.Upstream) [16]byte {
 	if up.Secret != nil {
 		secret = up.Secret.Header + ": " + up.Secret.Value.Reveal()
 	}
-	b, err := json.Marshal([]any{c.ID, c.Match, c.Upstream, up.Endpoints, up.Host, secret, c.Request, c.Response, c.Cache.Scope})
+	b, err := json.Marshal([]any{c.ID, c.Match, c.Upstream, up.Endpoints, up.Host, secret, c.Request, c.Response, c.Cache.Scope, c.Cache.VaryOn, c.Cache.SortQuery})
 	if err != nil {
 		panic(err) // plain data always marshals
 	}

@@ -44,6 +44,8 @@ func (s *Snapshot) compileTLS(cfg *config.Config, prev *Snapshot, errs *config.E
 			errs.Addf(t.Source.Pos("client_ca_file"), "client_ca_file cannot be used: it should be a PEM file with certificates of authorities (%v)", err)
 		}
 		sum.Write(pem)
+		clients := sha256.Sum256(append(pem, t.ClientAuth...))
+		s.clientsText = hex.EncodeToString(clients[:])
 		conf.ClientAuth = tls.VerifyClientCertIfGiven
 		if t.ClientAuth == "require" {
 			conf.ClientAuth = tls.RequireAndVerifyClientCert
@@ -75,4 +77,20 @@ func certificateOf(state *tls.ConnectionState) *policy.Certificate {
 	sum := sha256.Sum256(leaf.Raw)
 	c.Fingerprint = hex.EncodeToString(sum[:])
 	return c
+}
+
+// clientsOf says whose certificates were accepted when a connection was made,
+// for the comparison with those that are now.
+func clientsOf(t *tls.Conn) string {
+	if c, ok := t.NetConn().(*counted); ok {
+		return c.clients
+	}
+	return ""
+}
+
+// outdated tells that the connection was made while other client
+// certificates were accepted than now: what it knows of its client no longer
+// counts, and only a new handshake can tell.
+func (x *exchange) outdated() bool {
+	return x.scheme == "https" && x.clients != x.snapshot.clientsText
 }

@@ -133,8 +133,8 @@ func TestWebhookVerifies(t *testing.T) {
 	if n := w.backend.hits.Load(); n != 0 {
 		t.Errorf("%d events reached the backend", n)
 	}
-	// A sender need not have sent a body that is too large.
-	if got := w.raw(fmt.Sprintf("POST /webhooks/clerk HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", maxEvent+1)); !strings.HasPrefix(got, "413 ") {
+	// A sender of a body that is too large is told before all of it came.
+	if got := w.raw(fmt.Sprintf("POST /webhooks/clerk HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", maxEvent+1, strings.Repeat(" ", prefetch))); !strings.HasPrefix(got, "413 ") {
 		t.Errorf("a large body: %s", got)
 	}
 	// A sender that holds its body back is told at once.
