@@ -29,7 +29,7 @@ test: e2e-deps ## Run every test, with the race detector where things are concur
 	@.ci/left-out
 
 .PHONY: e2e-deps
-e2e-deps: ## Install what the end-to-end tests need (an OpenID provider from npm)
+e2e-deps: ## Install what the end-to-end tests need (an OpenID provider, test suites of others)
 	@.ci/e2e-deps
 
 .PHONY: race
@@ -54,6 +54,10 @@ fuzz: ## Run every fuzz target for FUZZTIME each (60s)
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; \
 	done
+
+.PHONY: soak
+soak: ## Pass 1 GiB bodies, hold 10,000 idle connections and 5,000 event streams, and report their memory
+	HOPGATE_SOAK=1 $(GO) test -count=1 -v -timeout 5m -run 'LargeBodies|IdleConnections|OpenStreams' ./e2e
 
 .PHONY: bench
 bench: ## Compare hopgate with its peers (10 minutes)
