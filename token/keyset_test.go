@@ -751,3 +751,24 @@ func TestEverythingEnds(t *testing.T) {
 		}
 	})
 }
+
+// answers is a transport that answers every request with one document.
+type answers string
+
+func (a answers) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(a)))}, nil
+}
+
+// TestDiscoveryStaysAway does not let a provider elsewhere send hopgate to
+// services of its own machine.
+func TestDiscoveryStaysAway(t *testing.T) {
+	for _, uri := range []string{"http://127.0.0.1:9090/purge", "https://localhost/keys", "http://[::1]/keys"} {
+		d := &discoverySource{
+			address: "https://issuer.example/.well-known/openid-configuration", issuer: "https://issuer.example",
+			client: &http.Client{Transport: answers(`{"issuer":"https://issuer.example","jwks_uri":"` + uri + `"}`)},
+		}
+		if _, _, err := d.read(t.Context()); err == nil || !strings.Contains(err.Error(), "on this machine") {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+}

@@ -91,6 +91,10 @@ func (d *discoverySource) read(ctx context.Context) ([]byte, time.Duration, erro
 	if err := checkAddress(address); err != nil {
 		return nil, 0, fmt.Errorf("jwks_uri of the OpenID configuration: %w", err)
 	}
+	if isLoopback(address) && !isLoopback(d.address) {
+		// A provider elsewhere has no business with services of this machine.
+		return nil, 0, errors.New("jwks_uri of the OpenID configuration: it is on this machine, and the configuration is not")
+	}
 	return get(ctx, d.client, address)
 }
 
@@ -162,6 +166,11 @@ func checkAddress(address string) error {
 		return nil
 	}
 	return errors.New("it is not encrypted; it should start with https://, or be http:// on a loopback address")
+}
+
+func isLoopback(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && loopback(u.Hostname())
 }
 
 func loopback(host string) bool {
