@@ -246,7 +246,7 @@ func (u *upgrade) took(err error, log *slog.Logger) bool {
 func (u *upgrade) cancelled() {
 	if u.ended != nil {
 		u.stop()
-		<-u.ended
+		_ = <-u.ended
 	}
 }
 

@@ -209,7 +209,7 @@ func successor(ctx context.Context, sockets []socket) (pid int, err error) {
 		return 0, err
 	}
 	attr := &syscall.ProcAttr{Dir: started.dir, Env: append(os.Environ(), socketsVariable+"="+string(text)), Files: append(files, said.Fd())}
-	pid, _, err = syscall.StartProcess(started.program, os.Args, attr)
+	pid, _, err = syscall.StartProcess(started.program, os.Args, attr) //nolint:gosec // the very command that started this process
 	if err != nil {
 		return 0, fmt.Errorf("cannot start %s: %w", started.program, err)
 	}

@@ -87,7 +87,7 @@ func TestAutobahn(t *testing.T) {
 		if err != nil {
 			return
 		}
-		defer c.CloseNow() //nolint:errcheck // it was closed before
+		defer c.CloseNow()
 		c.SetReadLimit(-1)
 		for {
 			kind, b, err := c.Read(r.Context())

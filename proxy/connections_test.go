@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -83,8 +84,7 @@ func silentEnd(t testing.TB, c net.Conn) bool {
 	if len(b) > 0 {
 		t.Logf("the gate said %q", b)
 	}
-	n, timed := err.(net.Error)
-	return len(b) == 0 && !(timed && n.Timeout())
+	return len(b) == 0 && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // proxyHeader makes a PROXY protocol header.
