@@ -38,6 +38,9 @@ func main() {
 	)
 	flag.Parse()
 	p := plan{quick: *quick, rounds: *rounds, seconds: *seconds, only: map[string]bool{}}
+	if p.quick {
+		p.rounds = min(p.rounds, 4)
+	}
 	for name := range strings.SplitSeq(*only, ",") {
 		if name != "" {
 			p.only[name] = true
