@@ -21,8 +21,8 @@ repeated; what any of them names is forgotten.
 
 --principal and --session reach what is kept for one caller alone (scope user or
 session), --organization all that holds an organization's data but what is kept
-for everybody, --uri an address whoever asked. A key is what 'hopgate explain'
-shows for a request.
+for everybody, --uri an address whoever asked and with whatever query. A key is
+what 'hopgate explain' shows for a request.
 
 Exit status 0 where it is forgotten, 1 where no gate could be asked, 2 where the
 gate does not know what is meant.`,
@@ -31,7 +31,7 @@ gate does not know what is meant.`,
   hopgate purge --organization org_1 --soft
   hopgate purge --uri https://api.example.com/v1/users/user_1
   hopgate purge --all --admin http://10.0.0.7:9090`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(p.Routes)+len(p.Keys)+len(p.Principals)+len(p.Organizations)+len(p.Sessions)+len(p.Tags)+len(p.URIs) == 0 && !p.All {
 				return unusable("nothing is named; name what is to be forgotten, for example with --route, or say --all")
@@ -54,7 +54,7 @@ gate does not know what is meant.`,
 	f.StringArrayVar(&p.Organizations, "organization", nil, "an organization's id")
 	f.StringArrayVar(&p.Sessions, "session", nil, "a session's id")
 	f.StringArrayVar(&p.Tags, "tag", nil, "a tag that the upstream gave (Cache-Tag, Surrogate-Key)")
-	f.StringArrayVar(&p.URIs, "uri", nil, "an absolute URI")
+	f.StringArrayVar(&p.URIs, "uri", nil, "an absolute URI; its query does not count")
 	f.BoolVar(&p.All, "all", false, "everything")
 	f.BoolVar(&p.Soft, "soft", false, "make it stale instead, to be given where the upstream is slow or fails")
 	return c

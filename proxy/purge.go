@@ -20,7 +20,7 @@ type Purge struct {
 	Organizations []string // organization ids
 	Sessions      []string // session ids: what a session fetched for one caller alone
 	Tags          []string // that the upstream gave in Cache-Tag or Surrogate-Key
-	URIs          []string // absolute; of http and https alike, and whatever the caller
+	URIs          []string // absolute; http and https alike, whatever the query and the caller
 	All           bool
 	// Soft makes answers stale instead: they are still given within
 	// stale_while_revalidate and stale_if_error, counted from now.
