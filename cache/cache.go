@@ -119,13 +119,6 @@ func (c *Cache) Lookup(q *Query) Found {
 	case s != nil:
 		found.Forward = ForwardVaryMiss
 	}
-	if e == nil && q.wantsLess() {
-		if c.loners.has(hash, c.clock.instant()) {
-			// What is not kept need not be fetched whole.
-			return Found{State: Bypass, Forward: found.Forward}
-		}
-		found.Conditions = q.method() == "GET" && !q.has("range") && q.Rule.obeys() && c.passed.first(hash)
-	}
 	switch found.State {
 	case Fresh:
 		found.Refresh = e.early(q.Rule, found.TTL, c.random)
@@ -136,6 +129,13 @@ func (c *Cache) Lookup(q *Query) Found {
 		if value, n := q.Fields.Field("cache-control"); n > 0 && onlyIfCached(value) {
 			return Found{State: OnlyIfCached, Forward: found.Forward}
 		}
+	}
+	if e == nil && q.wantsLess() {
+		if c.loners.has(hash, c.clock.instant()) {
+			// What is not kept need not be fetched whole.
+			return Found{State: Bypass, Forward: found.Forward}
+		}
+		found.Conditions = q.method() == "GET" && !q.has("range") && q.Rule.obeys() && c.passed.first(hash)
 	}
 	if found.Refresh {
 		found.Refresh = c.clock.instant().mono >= e.holdoff.Load() && !c.index.fetching(hash, q.Key, s, q.Fields)

@@ -298,7 +298,7 @@ type RouteCache struct {
 	BrowserTTL           time.Duration `yaml:"browser_ttl" default:"0s" doc:"How long the caller's browser may keep the answer by itself (Cache-Control: private, max-age), at most as long as it is fresh here. No purge reaches it there. 0 lets it keep none without asking."`
 	Heuristic            bool          `yaml:"heuristic" default:"false" doc:"With ttl origin: keep answers that say nothing of their freshness for a tenth of their age at the time (RFC 9111 section 4.2.2), at most a day."`
 	IgnoreRequest        bool          `yaml:"ignore_request" default:"false" doc:"With ttl origin: ignore what requests say about caching (no-cache, max-age). A ttl of your own always does."`
-	VaryOn               []string      `yaml:"vary_on" one:"true" doc:"Request fields whose values have answers of their own, and which are forwarded also where callers share answers."`
+	VaryOn               []string      `yaml:"vary_on" one:"true" doc:"Request fields whose values have answers of their own, and which are forwarded also where callers share answers. With ttl origin the others are, too: there the upstream's Vary says what its answers depend on."`
 	SortQuery            bool          `yaml:"sort_query" default:"false" doc:"Find the same answer whatever the order of the query parameters."`
 	Scope                Scope         `yaml:"scope" doc:"Who shares an answer: public, user, org, session, or a list of claims such as [claims.tenant]. Default: user, or public where the route is anonymous."`
 

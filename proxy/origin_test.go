@@ -344,6 +344,8 @@ func TestMeasuredConditions(t *testing.T) {
 			step{send: []string{"If-Modified-Since: {now-1h}"}, origin: ok(hour), asked: []string{"If-Modified-Since: {now-1h}"}}, step{want: hit}),
 		sequence("a 304 to that is the client's; the next one has the whole answer stored",
 			step{send: []string{`If-None-Match: "a"`}, origin: st(304, hour, `ETag: "a"`)}, step{send: []string{`If-None-Match: "a"`}, origin: ok(hour, `ETag: "a"`), status: 304, asked: []string{"!If-None-Match"}}, step{want: hit, of: 2}),
+		sequence("nor do they get past only-if-cached",
+			step{origin: ok("Cache-Control: no-store", `ETag: "a"`)}, step{send: []string{`If-None-Match: "a"`, "Cache-Control: only-if-cached"}, want: own, status: 504}),
 		sequence("conditions on what is never stored reach the origin",
 			step{origin: ok("Cache-Control: no-store", `ETag: "a"`)}, step{send: []string{`If-None-Match: "a"`}, origin: st(304, `ETag: "a"`), asked: []string{`If-None-Match: "a"`}}, step{send: []string{`If-None-Match: "a"`}, origin: st(304, `ETag: "a"`), asked: []string{`If-None-Match: "a"`}}),
 		sequence("a condition on what is stale, validated",
