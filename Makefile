@@ -61,11 +61,11 @@ soak: ## Pass 1 GiB bodies, hold 10,000 idle connections and 5,000 event streams
 
 .PHONY: bench
 bench: ## Compare hopgate with its peers (10 minutes)
-	cd bench && $(GO) run .
+	@cd bench && $(GO) run .
 
 .PHONY: bench-quick
 bench-quick: ## Compare the main cases only (2 minutes)
-	cd bench && $(GO) run . -quick
+	@cd bench && $(GO) run . -quick
 
 .PHONY: bench-micro
 bench-micro: ## Run the micro-benchmarks, with allocations
