@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,10 +13,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"hopgate/admin"
 	"hopgate/proxy"
 	"hopgate/telemetry"
+	"hopgate/token"
 )
 
 var adminAt = regexp.MustCompile(`"admin":"([^"]+)"`)
@@ -102,5 +105,20 @@ func TestInspectRequestThatCannotBeMeant(t *testing.T) {
 	q := &question{method: "GET", scheme: "http", authority: "a", target: "/", fields: fields{{"A", "b"}, {"a", "c"}}}
 	if _, err := q.askRunning(t.Context(), "http://127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "-H has a twice") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestInfoShowsKeySets(t *testing.T) {
+	fetched := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	text, err := json.Marshal(keySets([]token.KeySetState{
+		{Issuer: "a", Keys: 2, Fetched: fetched, Age: 1500 * time.Millisecond},
+		{Issuer: "b", Age: -1, Error: "no answer"},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `[{"issuer":"a","keys":2,"fetched":"2026-01-31T12:00:00Z","age_seconds":1.5},{"issuer":"b","keys":0,"error":"no answer"}]`
+	if string(text) != want {
+		t.Errorf("\n got %s\nwant %s", text, want)
 	}
 }

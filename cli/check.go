@@ -24,7 +24,7 @@ calling anybody, and prints every fault at once as file:line:column, what was
 found and what would be right. Exit status 2 where there is one.`,
 		Example: `  hopgate check
   hopgate check -c /etc/hopgate/hopgate.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			snapshot, errs, err := compile(path)
 			if err != nil {

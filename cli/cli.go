@@ -77,7 +77,7 @@ func RunContext(ctx context.Context, args []string, s Streams) int {
 	var f *failure
 	if !errors.As(err, &f) {
 		// What cobra itself reports is about the command line.
-		s.complain("hopgate: %v\nRun '%s --help' for usage.\n", err, c.CommandPath())
+		s.complain("hopgate: %v\nRun '%s --help' for usage.\n", excluded(err), c.CommandPath())
 		return exitUsage
 	}
 	if !f.shown {
@@ -107,11 +107,14 @@ Exit status: 0 good, 1 a check or test failed, 2 wrong usage or configuration.`,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(unknownFlag)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version = fullVersion()
+	root.SetVersionTemplate(versionLine())
 	root.AddCommand(
 		newServe(s), newCheck(s), newTest(s), newExplain(s), newPurge(s), newDemo(s),
 		newInit(s), newToken(s), newSchema(s), newVersion(s),
 	)
+	root.SetHelpCommand(newHelp())
+	completion(root)
 	return root
 }
 
@@ -127,7 +130,7 @@ func newSchema(s Streams) *cobra.Command {
 		Example: `  hopgate schema > config.schema.json
   # then, as the first line of hopgate.yaml, for completion in the editor:
   # yaml-language-server: $schema=./config.schema.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := s.Out.Write(config.Schema())
 			return err
@@ -140,12 +143,17 @@ func newVersion(s Streams) *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  hopgate version",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(s.Out, "hopgate %s (%s, %s/%s)\n", fullVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := io.WriteString(s.Out, versionLine())
 			return err
 		},
 	}
+}
+
+// versionLine is what version and --version print.
+func versionLine() string {
+	return fmt.Sprintf("hopgate %s (%s, %s/%s)\n", fullVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // fullVersion is the linked version, else what the Go tool recorded.

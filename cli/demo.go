@@ -24,7 +24,7 @@ prints commands to paste into another terminal: allowed calls, cached ones,
 each kind of denial, and a stale answer while the backend is stopped.`,
 		Example: `  hopgate demo
   hopgate demo --listen 127.0.0.1:8000 --access-log stderr`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), s, o) },
 	}
 	f := c.Flags()

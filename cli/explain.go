@@ -44,7 +44,7 @@ Exit status 0 whatever the decision is; 2 where the request cannot be explained.
   hopgate explain PATCH /v1/users/user_1 --claims @claims.json -d '{"first_name":"A"}'
   hopgate explain GET /v1/users/user_1 -H "Cookie: __session=$TOKEN" --format json
   hopgate explain GET http://localhost:8080/v1/users/user_1 --token @token.txt --admin http://127.0.0.1:9090`,
-		Args: cobra.ExactArgs(2),
+		Args: methodAndURL,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.method, o.url = args[0], args[1]
 			o.hasBody = c.Flags().Changed("data")
@@ -60,6 +60,7 @@ Exit status 0 whatever the decision is; 2 where the request cannot be explained.
 	f.StringVar(&o.clientIP, "client-ip", "127.0.0.1", "the client's address")
 	f.StringVar(&o.now, "now", "", "the time, such as 2026-01-31T12:00:00Z (default the clock's)")
 	f.StringVar(&o.format, "format", "text", "text or json")
+	words(c, "format", "text", "json")
 	f.BoolVar(&o.offline, "offline", false, "do not fetch keys")
 	f.StringVar(&o.admin, "admin", "", "the admin listener of a running gate to ask too, or unix:/path")
 	c.MarkFlagsMutuallyExclusive("token", "claims")

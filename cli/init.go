@@ -40,11 +40,12 @@ Presets:
 ` + presetList(),
 		Example: `  hopgate init --preset clerk
   hopgate init --preset auth0 --dir /etc/hopgate`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return runInit(s, preset, dir) },
 	}
 	f := c.Flags()
 	f.StringVar(&preset, "preset", "", "identity provider: "+strings.Join(presetNames(), ", "))
+	words(c, "preset", presetNames()...)
 	f.StringVar(&dir, "dir", ".", "folder to write to; it is made where it is missing")
 	return c
 }

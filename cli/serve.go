@@ -22,6 +22,7 @@ import (
 	"hopgate/policy"
 	"hopgate/proxy"
 	"hopgate/telemetry"
+	"hopgate/token"
 )
 
 func newServe(s Streams) *cobra.Command {
@@ -39,7 +40,7 @@ before to upgrade without losing a request.`,
   hopgate serve -c /etc/hopgate/hopgate.yaml
   kill -HUP $(pidof hopgate)        # load the configuration anew
   kill -USR2 $(pidof hopgate)       # go on as the binary that is installed now`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, errs, err := config.Load(path)
 			if err != nil {
@@ -398,7 +399,28 @@ func (r *running) info() any {
 		Generation uint64 `json:"generation"`
 		Issuers    any    `json:"issuers"`
 		Upstreams  any    `json:"upstreams"`
-	}{fullVersion(), current.Generation, current.Issuers(), current.Upstreams()}
+	}{fullVersion(), current.Generation, keySets(current.Issuers()), current.Upstreams()}
+}
+
+// keySet is how /info shows the state of an issuer's keys.
+type keySet struct {
+	Issuer  string     `json:"issuer"`
+	Keys    int        `json:"keys"`
+	Fetched *time.Time `json:"fetched,omitempty"` // absent where they never were
+	Age     float64    `json:"age_seconds,omitempty"`
+	Error   string     `json:"error,omitempty"`
+}
+
+func keySets(states []token.KeySetState) []keySet {
+	list := make([]keySet, 0, len(states))
+	for _, s := range states {
+		k := keySet{Issuer: s.Issuer, Keys: s.Keys, Error: s.Error}
+		if s.Age >= 0 {
+			k.Fetched, k.Age = &s.Fetched, s.Age.Seconds()
+		}
+		list = append(list, k)
+	}
+	return list
 }
 
 // drain ends serving without failing a request: readyz fails first and,

@@ -41,6 +41,7 @@ below --min-coverage, 2 where a file or a configuration has a fault.`,
 	f.BoolVar(&o.coverage, "coverage", false, "list the sides of routes and rules that no case exercised")
 	f.Float64Var(&o.minCoverage, "min-coverage", 0, "fail where fewer percent of the sides are exercised")
 	f.StringVar(&o.format, "format", "text", "text, json or junit")
+	words(c, "format", "text", "json", "junit")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "list the cases that pass, too")
 	return c
 }

@@ -28,7 +28,7 @@ iat, and exp from --ttl, are filled in where the claims lack them.`,
   hopgate token --key dev.jwk --issuer https://issuer.example.test --subject alice
   hopgate token --key dev.jwk --claims '{"iss":"https://issuer.example.test","sub":"alice","org_id":"acme"}'
   hopgate token --key dev.jwk --claims @claims.json --ttl 1h`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return mintToken(s, o) },
 	}
 	f := c.Flags()
@@ -41,7 +41,6 @@ iat, and exp from --ttl, are filled in where the claims lack them.`,
 	f.StringVar(&o.subject, "subject", "", "sub claim")
 	f.StringArrayVar(&o.audience, "audience", nil, "aud claim; may be repeated")
 	f.DurationVar(&o.ttl, "ttl", time.Hour, "time until exp")
-	_ = c.MarkFlagRequired("key")
 	return c
 }
 
@@ -53,6 +52,9 @@ type tokenOptions struct {
 }
 
 func mintToken(s Streams, o tokenOptions) error {
+	if o.key == "" {
+		return unusable("--key is missing; it should name a private key, a JWK or PEM file, and --new makes one that is not there yet")
+	}
 	signer, err := loadSigner(o)
 	if err != nil {
 		return err
