@@ -388,6 +388,7 @@ func (f *fetching) measured(m measure) {
 
 // newFetch copies what a fetch needs of the exchange.
 func (x *exchange) newFetch() *fetching {
+	x.buildRequest()
 	f := &fetching{route: x.route, request: x.request.Clone(), sent: x.sent}
 	f.sent.fields = make(header, len(x.fields))
 	for i, line := range x.fields {

@@ -37,7 +37,7 @@ func (x *exchange) prepare() policy.Reason {
 	}
 	if rt.cached {
 		safe := x.method == "GET" || x.method == "HEAD"
-		x.caches = safe && x.framing.length == 0 && !x.framing.chunked && x.makeKey()
+		x.caches = safe && x.framing.length == 0 && !x.framing.chunked && !x.wantsWebSocket() && x.makeKey()
 		if !x.caches {
 			x.cacheResult, x.why = telemetry.CacheBypass, cache.ForwardBypass
 			if !safe {
@@ -45,7 +45,9 @@ func (x *exchange) prepare() policy.Reason {
 			}
 		}
 	}
-	x.buildRequest()
+	if !x.caches {
+		x.buildRequest() // else where the cache lacks the answer
+	}
 	return policy.Allowed
 }
 
