@@ -119,6 +119,11 @@ func (c *Cache) Lookup(q *Query) Found {
 	case s != nil:
 		found.Forward = ForwardVaryMiss
 	}
+	if e == nil {
+		if part, ok := c.lookupPart(q, &req); ok {
+			return part
+		}
+	}
 	switch found.State {
 	case Fresh:
 		found.Refresh = e.early(q.Rule, found.TTL, c.random)
@@ -131,11 +136,16 @@ func (c *Cache) Lookup(q *Query) Found {
 		}
 	}
 	if e == nil && q.wantsLess() {
+		own := q.method() == "GET" && q.Rule.obeys()
 		if c.loners.has(hash, c.clock.instant()) {
 			// What is not kept need not be fetched whole.
-			return Found{State: Bypass, Forward: found.Forward}
+			if !own || !q.has("range") {
+				return Found{State: Bypass, Forward: found.Forward}
+			}
+			found.Conditions = true // but a part may be
+		} else {
+			found.Conditions = own && !q.has("range") && c.passed.first(hash)
 		}
-		found.Conditions = q.method() == "GET" && !q.has("range") && q.Rule.obeys() && c.passed.first(hash)
 	}
 	if found.Refresh {
 		found.Refresh = c.clock.instant().mono >= e.holdoff.Load() && !c.index.fetching(hash, q.Key, s, q.Fields)

@@ -341,6 +341,9 @@ func (c *Cache) fly(f *flight, do Exchange) {
 	now := c.clock.instant()
 	f.err = err
 	if err != nil {
+		if errors.Is(err, ErrNotShared) {
+			c.loners.add(f.hash, now)
+		}
 		c.holdOff(f, now)
 		return
 	}
@@ -370,6 +373,12 @@ func (c *Cache) keep(f *flight, answer *Answer, now instant, took time.Duration)
 			c.store.drop(f.hash, f.q.Key, f.q.Fields, f.order)
 			c.loners.add(f.hash, now)
 		}
+		return
+	}
+	if answer.status == 206 {
+		found := c.judge(e, f.q.Rule, new(directives))
+		f.res.Age, f.res.TTL = found.Age, found.TTL
+		c.keepPart(f, answer, e)
 		return
 	}
 	f.shared = e

@@ -102,7 +102,8 @@ type Found struct {
 	// could be held against, and that they may go upstream with it, where
 	// [Query.Alone] is set: who asks for the answer has it already, as it
 	// seems. It is told once for each key, since a 304 leaves nothing to
-	// store.
+	// store. It is also told of a range of what is not kept whole, which then
+	// goes upstream with what else the request asks.
 	Conditions bool
 
 	// Refresh tells that the caller should call [Cache.Renew]: the answer

@@ -12,8 +12,10 @@ type Reply struct {
 	// Body is what is sent, empty for 304 and 416. It is not yet left out
 	// for HEAD, where its length is still said.
 	Body []byte
+	// Cut tells that it is less than the answer.
+	Cut bool
 
-	first, size int
+	first, size int // size -1: not known
 }
 
 // Reply evaluates the request's preconditions and range against the answer
@@ -26,7 +28,10 @@ func (a *Answer) Reply(method string, req Fields) Reply {
 		return whole
 	}
 	if a.unmodified(req) {
-		return Reply{Status: 304}
+		return Reply{Status: 304, Cut: true}
+	}
+	if a.status == 206 && method == "GET" {
+		return a.replyPart(req)
 	}
 	ranges, n := req.Field("range")
 	if n != 1 || a.status != 200 || method != "GET" || !a.ifRange(req) {
@@ -37,9 +42,9 @@ func (a *Answer) Reply(method string, req Fields) Reply {
 	case !ok:
 		return whole
 	case first >= len(a.body):
-		return Reply{Status: 416, size: len(a.body)}
+		return Reply{Status: 416, Cut: true, size: len(a.body)}
 	}
-	return Reply{Status: 206, Body: a.body[first : last+1], first: first, size: len(a.body)}
+	return Reply{Status: 206, Cut: true, Body: a.body[first : last+1], first: first, size: len(a.body)}
 }
 
 // unmodified evaluates If-None-Match, or If-Modified-Since where there is
@@ -172,5 +177,8 @@ func (r Reply) AppendContentRange(dst []byte) []byte {
 		dst = strconv.AppendInt(dst, int64(r.first+len(r.Body)-1), 10)
 	}
 	dst = append(dst, '/')
+	if r.size < 0 {
+		return append(dst, '*')
+	}
 	return strconv.AppendInt(dst, int64(r.size), 10)
 }

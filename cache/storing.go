@@ -13,7 +13,7 @@ func (q *Query) classify(a *Answer, now instant, at time.Time, took time.Duratio
 	rule := q.Rule
 	d, targeted := responseDirectives(a)
 	vary := parseVary(a, rule.Public)
-	if q.method() != "GET" || !whole(a) || vary.any {
+	if q.method() != "GET" || !whole(a) && !q.storesPart(a) || vary.any {
 		return nil
 	}
 	if d.mustUnderstand && understood(a.status) {

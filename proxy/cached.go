@@ -213,7 +213,7 @@ func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 		x.cacheResult = telemetry.CacheCollapsed
 	}
 	switch {
-	case stream != nil && x.fields.has("Range"):
+	case stream != nil && x.fields.has("Range") && !found.Conditions:
 		// Too large to be kept, and more than the client asks for.
 		stream.Release()
 		x.forwardAlone(found.Forward)
@@ -276,9 +276,9 @@ func (x *exchange) answerWith(a *cache.Answer, age time.Duration, s *cache.Statu
 	x.code = reply.Status
 	x.answer.status(x.code)
 	x.freshFor = s.TTL
-	x.stored = storedFields{a, reply, reply.Status != a.Status()}
+	x.stored = storedFields{a, reply}
 	x.copyFields(&x.stored)
-	if x.stored.part && reply.Status != 304 {
+	if reply.Cut && reply.Status != 304 {
 		x.scratch = reply.AppendContentRange(x.scratch[:0])
 		x.answer.addBytes(nameContentRange, x.scratch)
 	}
@@ -333,14 +333,13 @@ func (x *exchange) headLength(a *cache.Answer) {
 type storedFields struct {
 	*cache.Answer
 	reply cache.Reply
-	part  bool // the reply is less than the answer
 }
 
 // FieldAt gives a field, without a name where the reply does not have it.
 func (s *storedFields) FieldAt(i int) (name, value []byte) {
 	name, value = s.Answer.FieldAt(i)
 	// Age and the length are written anew.
-	if s.part && !s.reply.Has(name) || equalText(name, "Age") || equalText(name, "Content-Length") {
+	if s.reply.Cut && !s.reply.Has(name) || equalText(name, "Age") || equalText(name, "Content-Length") {
 		return nil, nil
 	}
 	return name, value
@@ -400,8 +399,10 @@ func (x *exchange) newFetch() *fetching {
 // sendConditions puts the client's own conditions into the request.
 func (f *fetching) sendConditions() {
 	for _, line := range f.sent.fields {
-		if equalName(line.name, "If-None-Match") || equalName(line.name, "If-Modified-Since") {
-			f.request.Add(line.name, line.value)
+		for _, name := range [...]string{"If-None-Match", "If-Modified-Since", "Range", "If-Range"} {
+			if equalName(line.name, name) {
+				f.request.Add(name, line.value)
+			}
 		}
 	}
 }

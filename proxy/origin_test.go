@@ -492,6 +492,7 @@ func TestMeasuredVary(t *testing.T) {
 // RFC 9110 section 14, RFC 9111 sections 3.3 and 3.4.
 func TestMeasuredRanges(t *testing.T) {
 	whole := origin{fields: []string{hour, `ETag: "a"`, "Last-Modified: {now-1h}", "Content-Type: text/plain", "X-A: 1"}, body: "0123456789"}
+	part := origin{status: 206, fields: []string{hour, `ETag: "a"`, "Content-Range: bytes 5-9/10"}, body: "56789"}
 	var all []behaviour
 	on := func(name string, status int, text, contentRange string, send ...string) {
 		b := asking(name, hit, whole, time.Second, send...)
@@ -529,6 +530,21 @@ func TestMeasuredRanges(t *testing.T) {
 		sequence("If-Range, the date", step{origin: origin{fields: []string{hour, "Last-Modified: Tue, 15 Nov 2016 12:45:26 GMT"}, body: "0123456789"}}, step{send: []string{"Range: bytes=0-1", "If-Range: Tue, 15 Nov 2016 12:45:26 GMT"}, want: hit, status: 206, text: "01"}),
 		sequence("a range on a miss stores the whole answer", step{send: []string{"Range: bytes=0-1"}, origin: whole, status: 206, text: "01", see: []string{"Content-Range: bytes 0-1/10"}}, step{want: hit, text: "0123456789"}),
 		sequence("a part is not given as the whole", step{send: []string{"Range: bytes=0-1"}, origin: origin{status: 206, fields: []string{hour, "Content-Range: bytes 0-1/10"}, body: "01"}, see: []string{"Content-Range: bytes 0-1/10"}}, step{origin: whole}),
+		sequence("a part is kept", step{send: []string{"Range: bytes=-5"}, origin: part, see: []string{"Content-Range: bytes 5-9/10"}}, step{after: time.Second, send: []string{"Range: bytes=-5"}, want: hit, status: 206, see: []string{"Content-Range: bytes 5-9/10", "Age: >=1", `ETag: "a"`}}),
+		sequence("a part of a part is given", step{send: []string{"Range: bytes=-5"}, origin: part}, step{send: []string{"Range: bytes=6-8"}, want: hit, status: 206, text: "678", see: []string{"Content-Range: bytes 6-8/10", "Content-Length: 3"}}),
+		sequence("its end is given as a suffix", step{send: []string{"Range: bytes=-5"}, origin: part}, step{send: []string{"Range: bytes=-2"}, want: hit, status: 206, text: "89"}),
+		sequence("and as an open end", step{send: []string{"Range: bytes=-5"}, origin: part}, step{send: []string{"Range: bytes=7-"}, want: hit, status: 206, text: "789"}),
+		sequence("a part is not more than it is", step{send: []string{"Range: bytes=-5"}, origin: part}, step{send: []string{"Range: bytes=4-6"}, origin: whole, status: 206, text: "456"}),
+		sequence("a part that is stale is not given", step{send: []string{"Range: bytes=-5"}, origin: origin{status: 206, fields: []string{"Cache-Control: max-age=10", "Content-Range: bytes 5-9/10"}, body: "56789"}}, step{after: 20 * time.Second, send: []string{"Range: bytes=-5"}, origin: whole, status: 206, text: "56789"}),
+		sequence("a part without freshness is not kept", step{send: []string{"Range: bytes=-5"}, origin: origin{status: 206, fields: []string{"Content-Range: bytes 5-9/10"}, body: "56789"}}, step{send: []string{"Range: bytes=-5"}, origin: whole, status: 206, text: "56789"}),
+		sequence("a part of another length than it says is not kept", step{send: []string{"Range: bytes=-5"}, origin: origin{status: 206, fields: []string{hour, "Content-Range: bytes 5-8/10"}, body: "56789"}}, step{send: []string{"Range: bytes=-5"}, origin: whole, status: 206, text: "56789"}),
+		sequence("a part of another variant is not given", step{send: []string{"Range: bytes=-5", "Foo: 1"}, origin: origin{status: 206, fields: []string{hour, "Vary: Foo", "Content-Range: bytes 5-9/10"}, body: "56789"}}, step{send: []string{"Range: bytes=-5", "Foo: 2"}, origin: whole, status: 206, text: "56789"}),
+		sequence("If-Range of a part that changed", step{send: []string{"Range: bytes=-5"}, origin: part}, step{send: []string{"Range: bytes=-5", `If-Range: "b"`}, origin: whole}),
+		sequence("a part is invalidated", step{send: []string{"Range: bytes=-5"}, origin: part}, step{method: "POST", origin: ok()}, step{send: []string{"Range: bytes=-5"}, origin: whole, status: 206, text: "56789"}),
+		sequence("a part that must not be stored", step{send: []string{"Range: bytes=-5"}, origin: origin{status: 206, fields: []string{hour + ", no-store", "Content-Range: bytes 5-9/10"}, body: "56789"}}, step{send: []string{"Range: bytes=-5"}, origin: whole, status: 206, text: "56789"}),
+		sequence("parts of what is too large to be kept reach the origin, and are", step{origin: origin{fields: []string{hour}, body: strings.Repeat("0123456789", 300<<10)}},
+			step{send: []string{"Range: bytes=5-9"}, origin: origin{status: 206, fields: []string{hour, "Content-Range: bytes 5-9/3072000"}, body: "56789"}, asked: []string{"Range: bytes=5-9"}},
+			step{send: []string{"Range: bytes=6-7"}, want: hit, status: 206, text: "67", see: []string{"Content-Range: bytes 6-7/3072000"}}),
 		sequence("nor as another part", step{send: []string{"Range: bytes=0-1"}, origin: origin{status: 206, fields: []string{hour, "Content-Range: bytes 0-1/10"}, body: "01"}}, step{send: []string{"Range: bytes=4-5"}, origin: origin{status: 206, fields: []string{hour, "Content-Range: bytes 4-5/10"}, body: "45"}}),
 		sequence("a part does not replace the whole", step{origin: whole}, step{send: []string{"Range: bytes=0-1", "Cache-Control: no-cache"}, origin: origin{status: 206, fields: []string{hour, "Content-Range: bytes 0-1/10", `ETag: "a"`}, body: "01"}}, step{want: hit, of: 1}),
 		sequence("a 416 on a miss is passed on", step{send: []string{"Range: bytes=99-"}, origin: st(416, "Content-Range: bytes */10", hour)}, step{origin: whole}),
