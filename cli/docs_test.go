@@ -3,6 +3,7 @@ package cli
 import (
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -158,7 +159,12 @@ func loads(t *testing.T, name, text string) {
 	if err := os.WriteFile(filepath.Join(dir, "backend"), []byte("sk_test_1234567890\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, errs := config.Parse(name, []byte(strings.ReplaceAll(text, mount, dir+"/")), os.LookupEnv)
+	// The key set that the documentation makes with hopgate token.
+	if code := Run([]string{"token", "--new", "--key", filepath.Join(dir, "dev.jwk"), "--jwks", filepath.Join(dir, "dev.jwks.json")},
+		Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}); code != exitOK {
+		t.Fatal(code)
+	}
+	cfg, errs := config.Parse(filepath.Join(dir, filepath.Base(name)), []byte(strings.ReplaceAll(text, mount, dir+"/")), os.LookupEnv)
 	if cfg != nil {
 		compileOnly(cfg, errs)
 	}

@@ -437,7 +437,9 @@ func TestFly(t *testing.T) {
 	if len(fly.Files) != 1 {
 		t.Fatalf("files are %+v", fly.Files)
 	}
-	if _, err := os.Stat(filepath.Join("fly", fly.Files[0].LocalPath)); err != nil {
+	// fly reads it relative to where it is called: in the root, the only folder
+	// that the image can be built from.
+	if _, err := os.Stat(filepath.Join("..", fly.Files[0].LocalPath)); err != nil {
 		t.Error(err)
 	}
 	if want := command(t)[2]; fly.Files[0].GuestPath != want {
