@@ -201,7 +201,7 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 		}
 		break
 	}
-	next.cancelled()
+	next.cancelled(r.log)
 	notify("STOPPING=1")
 	return r.drain(server, adminServer, signals)
 }
@@ -244,10 +244,18 @@ func (u *upgrade) took(err error, log *slog.Logger) bool {
 }
 
 // cancelled ends an attempt that is under way, and with it its process.
-func (u *upgrade) cancelled() {
-	if u.ended != nil {
-		u.stop()
-		_ = <-u.ended
+func (u *upgrade) cancelled(log *slog.Logger) {
+	if u.ended == nil {
+		return
+	}
+	u.stop()
+	if err := <-u.ended; err != nil {
+		log.Warn("the upgrade was given up", "error", err.Error())
+		return
+	}
+	// It had taken over just then: the order to end is for it too.
+	if p, err := os.FindProcess(u.pid); err == nil {
+		_ = p.Signal(syscall.SIGTERM)
 	}
 }
 

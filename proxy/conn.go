@@ -23,6 +23,12 @@ type conn struct {
 	writeTimeout time.Duration
 	writeUntil   time.Time // the deadline that was set here last
 
+	lot       *lot
+	home      *handoff      // where it goes on after it was parked
+	parkedFor time.Duration // at most
+	parking   atomic.Bool   // the transport lets go of it, to have it parked
+	before    uint64        // messages before it was parked last
+
 	// abandon is called where the connection closes before what was to take
 	// it over has begun.
 	abandon  atomic.Pointer[func()]
@@ -30,7 +36,14 @@ type conn struct {
 	watcher  *watcher
 }
 
-func newConn(c net.Conn, o *ServerOptions, w *watcher) *conn {
+func newConn(c net.Conn, g *guarded) *conn {
+	o := g.options
+	timeouts := wire.Timeouts{Idle: o.IdleTimeout, Head: o.ReadTimeout, Body: o.ReadTimeout}
+	var idle error
+	var parkedFor time.Duration
+	if canPark && g.lot.after > 0 && o.IdleTimeout > g.lot.after {
+		timeouts.Idle, idle, parkedFor = g.lot.after, errParked, o.IdleTimeout-g.lot.after
+	}
 	t, secure := c.(*tls.Conn)
 	out := &conn{
 		Conn: wire.NewConn(c, wire.Limits{
@@ -38,24 +51,42 @@ func newConn(c net.Conn, o *ServerOptions, w *watcher) *conn {
 			MaxTarget: o.MaxTargetBytes,
 			MaxFields: maxFields,
 			HTTPS:     secure,
-			Timeouts:  wire.Timeouts{Idle: o.IdleTimeout, Head: o.ReadTimeout, Body: o.ReadTimeout},
+			Timeouts:  timeouts,
+			IdleError: idle,
 		}),
 		peer:         addrPort(c.RemoteAddr()),
 		scheme:       "http",
 		writeTimeout: o.WriteTimeout,
+		lot:          g.lot,
+		home:         g.handoff,
+		parkedFor:    parkedFor,
 	}
 	if secure {
 		out.scheme = "https"
 		state := t.ConnectionState()
 		out.cert, out.clients = certificateOf(&state), clientsOf(t)
 	}
-	out.presence, out.watcher = newPresence(out), w
-	w.add(out)
+	out.presence, out.watcher = newPresence(out), g.watcher
+	g.watcher.add(out)
 	return out
 }
 
-// Close implements net.Conn.
+// Read implements net.Conn.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == errParked { //nolint:errorlint // the guard gives it bare
+		c.parking.Store(true)
+	}
+	return n, err
+}
+
+// Close implements net.Conn. A connection that its transport lets go of
+// because it is idle is parked instead.
 func (c *conn) Close() error {
+	if c.parking.CompareAndSwap(true, false) && c.lot.add(c) {
+		go c.park()
+		return nil
+	}
 	c.watcher.remove(c)
 	if f := c.abandon.Swap(nil); f != nil {
 		(*f)()
@@ -97,16 +128,20 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // guarded is a listener whose connections are guarded.
 type guarded struct {
-	net.Listener
+	*handoff
 	options *ServerOptions
 	watcher *watcher
+	lot     *lot
 }
 
 // Accept implements net.Listener.
-func (g guarded) Accept() (net.Conn, error) {
-	c, err := g.Listener.Accept()
+func (g *guarded) Accept() (net.Conn, error) {
+	c, err := g.handoff.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return newConn(c, g.options, g.watcher), nil
+	if known, ok := c.(*conn); ok {
+		return known, nil // it was parked
+	}
+	return newConn(c, g), nil
 }

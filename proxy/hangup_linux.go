@@ -1,15 +1,18 @@
 package proxy
 
 import (
+	"errors"
 	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// hungUp tells whether the client has closed the connection, or its half of
-// it, as nginx understands it too. It reads nothing.
-func (c *conn) hungUp() bool {
+// canPark tells whether connections can be waited for without a buffer.
+const canPark = true
+
+// socket gives the descriptor below all that is wrapped around it.
+func (c *conn) socket() (syscall.RawConn, error) {
 	inner := c.NetConn()
 	for {
 		wrapped, ok := inner.(interface{ NetConn() net.Conn })
@@ -20,11 +23,17 @@ func (c *conn) hungUp() bool {
 	}
 	s, ok := inner.(syscall.Conn)
 	if !ok {
-		return false
+		return nil, errors.ErrUnsupported
 	}
-	raw, err := s.SyscallConn()
+	return s.SyscallConn()
+}
+
+// hungUp tells whether the client has closed the connection, or its half of
+// it, as nginx understands it too. It reads nothing.
+func (c *conn) hungUp() bool {
+	raw, err := c.socket()
 	if err != nil {
-		return true
+		return !errors.Is(err, errors.ErrUnsupported)
 	}
 	left := false
 	err = raw.Control(func(fd uintptr) {
@@ -33,4 +42,22 @@ func (c *conn) hungUp() bool {
 		left = err == nil && n > 0 && fds[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
 	})
 	return left || err != nil // the descriptor is closed
+}
+
+// awaitBytes waits until there is something to read, the end included, and
+// reads nothing.
+func (c *conn) awaitBytes() error {
+	raw, err := c.socket()
+	if err != nil {
+		return err
+	}
+	var b [1]byte
+	return raw.Read(func(fd uintptr) bool {
+		for {
+			_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+			if !errors.Is(err, unix.EINTR) {
+				return !errors.Is(err, unix.EAGAIN)
+			}
+		}
+	})
 }

@@ -141,6 +141,7 @@ func newWorldWith(t testing.TB, text string, env map[string]string) *world {
 	}
 	w.server = NewServer(w.gate, OptionsOf(s), slog.New(slog.DiscardHandler))
 	w.server.grace = 50 * time.Millisecond
+	w.server.lot.after = 50 * time.Millisecond // every test is one of parking too
 	w.address = ln.Addr().String()
 	w.url = "http://" + w.address
 	if s.TLS != nil {

@@ -129,7 +129,7 @@ func (h *http1) lend(ctx *fasthttp.RequestCtx) (*exchange, *http1Answer) {
 	}
 	x.authority, x.hosts = x.fields.Field("Host")
 	if x.framing.length > 0 || x.framing.chunked {
-		a.upload = upload{conn: a.conn, from: ctx.RequestBodyStream(), message: ctx.ConnRequestNum()}
+		a.upload = upload{conn: a.conn, from: ctx.RequestBodyStream(), message: a.conn.before + ctx.ConnRequestNum()}
 		x.body = &a.upload
 	}
 	return x, a

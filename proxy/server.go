@@ -58,6 +58,7 @@ type Server struct {
 	watcher  *watcher
 	unwatch  context.CancelFunc
 	counted  counter
+	lot      *lot
 	grace    time.Duration // see Shutdown
 	draining atomic.Bool
 	settled  chan struct{} // closed when Shutdown waits for no more connections to be taken in
@@ -77,7 +78,7 @@ const idleGrace = time.Second
 // NewServer makes a server for gate; it does not listen yet. Shutdown ends
 // what it started.
 func NewServer(gate *Gate, o ServerOptions, log *slog.Logger) *Server {
-	s := &Server{gate: gate, options: o, log: log, watcher: newWatcher(), grace: idleGrace, settled: make(chan struct{})}
+	s := &Server{gate: gate, options: o, log: log, watcher: newWatcher(), lot: newLot(), grace: idleGrace, settled: make(chan struct{})}
 	s.counted.most, s.counted.mostPerAddress = o.MaxConnections, o.MaxConnectionsPerAddress
 	s.counted.by = make(map[netip.Addr]int)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -113,7 +114,7 @@ func (s *Server) Serve(ln net.Listener, withTLS bool) error {
 func (s *Server) accept(ln net.Listener, withTLS bool) error {
 	one, two := newHandoff(ln.Addr()), newHandoff(ln.Addr())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = s.h1.server.Serve(guarded{one, &s.options, s.watcher}) })
+	wg.Go(func() { _ = s.h1.server.Serve(&guarded{one, &s.options, s.watcher, s.lot}) })
 	wg.Go(func() { _ = s.h2.server.Serve(two) })
 	defer wg.Wait()
 	defer one.Close() //nolint:errcheck // it never fails
@@ -188,10 +189,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	var err1, err2, err3 error
 	wg.Go(func() { err3 = s.gate.tunnels.shutdown(ctx) })
 	s.settle(grace)
-	s.settling.Do(func() { close(s.settled) })
 	wg.Go(func() { err2 = s.h2.server.Shutdown(ctx) })
 	wg.Go(func() {
 		s.watcher.wait(grace)
+		s.settling.Do(func() { close(s.settled) })
+		s.lot.close()
 		err1 = s.h1.server.ShutdownWithContext(ctx)
 	})
 	wg.Wait()

@@ -194,6 +194,9 @@ func (c *Conn) failed(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		if between {
 			if c.limited() {
+				if c.parser.limits.IdleError != nil {
+					return c.parser.limits.IdleError
+				}
 				return io.EOF
 			}
 			return err

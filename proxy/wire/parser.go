@@ -14,6 +14,9 @@ type Limits struct {
 	HTTPS bool // whether targets in absolute form are https URIs rather than http ones
 
 	Timeouts
+	// IdleError is what Read gives when nothing came within Timeouts.Idle.
+	// Nil means io.EOF. The connection is as good as before.
+	IdleError error
 }
 
 func (l *Limits) setDefaults() {
