@@ -77,8 +77,12 @@ func parse(text string) *expression {
 func (x *expression) report(issues *cel.Issues) {
 	for _, e := range issues.Errors() {
 		text := strings.TrimSuffix(e.Message, " (in container '')")
-		text = strings.TrimPrefix(text, "Syntax error: ")
-		x.faults = append(x.faults, mention{text, max(1, e.Location.Line()), max(0, e.Location.Column())})
+		text, syntax := strings.CutPrefix(text, "Syntax error: ")
+		x.faults = append(x.faults, mention{complaint(text), max(1, e.Location.Line()), max(0, e.Location.Column())})
+		if syntax {
+			// What follows is how the parser goes on after it.
+			return
+		}
 	}
 }
 
