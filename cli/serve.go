@@ -437,23 +437,53 @@ func keySets(states []token.KeySetState) []keySet {
 func (r *running) drain(server *proxy.Server, adminServer *admin.Server, signals <-chan os.Signal) error {
 	r.draining.Store(true)
 	current := r.gate.Current().Config.Server
+	// A second SIGTERM or SIGINT cuts short what is waited for then: the
+	// delay, or the open requests.
+	again, done := make(chan struct{}), make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case sig := <-signals:
+				if sig != syscall.SIGTERM && sig != syscall.SIGINT {
+					continue
+				}
+				select {
+				case again <- struct{}{}:
+				case <-done:
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
 	if current.DrainDelay > 0 && signals != nil {
 		select {
 		case <-time.After(current.DrainDelay):
-		case <-signals: // a second signal cuts the wait short
+		case <-again:
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), current.Drain)
 	defer cancel()
+	go func() {
+		select {
+		case <-again:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	err := server.Shutdown(ctx)
 	if adminServer != nil {
 		adminCtx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = adminServer.Shutdown(adminCtx)
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		r.log.Warn("requests were still open when server.drain was over", "drain", current.Drain.String())
-	} else if err != nil {
+	case errors.Is(err, context.Canceled):
+		r.log.Warn("requests were still open when a second signal came")
+	case err != nil:
 		return failed("cannot shut down: %v", err)
 	}
 	r.log.Info("shut down")

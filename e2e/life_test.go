@@ -250,3 +250,25 @@ func TestSecretsNeverShow(t *testing.T) {
 		t.Errorf("the access log says nothing of the bad token:\n%s", g.access())
 	}
 }
+
+// TestSecondSignal ends a drain that somebody does not want to wait for.
+func TestSecondSignal(t *testing.T) {
+	b := startBackend(t)
+	jwks, token := mint(t)
+	g := serve(t, strings.Replace(localConfig(jwks, b.url, openRoute), "drain: 10s", "drain: 10m", 1), "E2E_SECRET="+secret)
+	t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		close(b.hold)
+	})
+	alice := token(claims("alice", "acme"))
+	go func() { _, _ = tryCall("GET", g.url+"/hold", "", "Authorization", "Bearer "+alice) }()
+	waitFor(t, "the request is with the backend", func() bool { return b.served.Load() == 1 })
+	g.signal(syscall.SIGTERM)
+	g.await("shutting down")
+	g.signal(syscall.SIGTERM)
+	if code := g.exit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	g.await("when a second signal came")
+}

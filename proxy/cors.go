@@ -144,6 +144,10 @@ func (x *exchange) preflight() bool {
 		x.answer.add("Access-Control-Max-Age", c.maxAge)
 	}
 	x.reason, x.code = policy.Allowed, 204
+	if !c.allows(x.origin) {
+		// The answer says no by what it lacks.
+		x.reason = policy.OriginNotAllowed
+	}
 	x.finishHead()
 	return true
 }

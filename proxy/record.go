@@ -60,6 +60,7 @@ func (g *Gate) record(x *exchange) {
 		Cache:     string(x.cacheResult),
 		ClientIP:  lend(x.clientText),
 		Report:    x.decision.Report,
+		Denial:    string(x.decision.Denial),
 	}
 	if x.reason.Allowed() {
 		r.Decision = "allow"

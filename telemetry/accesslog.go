@@ -41,6 +41,7 @@ type Record struct {
 	OrgID     string
 	Issuer    string // the issuer's name in the configuration
 	Report    bool   // would have been denied, but the route only reports
+	Denial    string // the reason of that
 }
 
 // Limits of the access log. Two batches of this size are kept: one that
@@ -87,7 +88,7 @@ type batch struct {
 	text    []byte // the strings of all records, in order
 }
 
-const texts = 14 // string fields of a Record
+const texts = 15 // string fields of a Record
 
 type packed struct {
 	time                    int64 // nanoseconds since 1970
@@ -170,7 +171,7 @@ func (l *AccessLog) Log(r *Record) {
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
 		path = path[:i]
 	}
-	strs := [texts]string{r.RequestID, r.Route, r.Decision, r.Reason, r.Rule, r.Method, r.Host, path, r.Endpoint, r.Cache, r.ClientIP, r.UserID, r.OrgID, r.Issuer}
+	strs := [texts]string{r.RequestID, r.Route, r.Decision, r.Reason, r.Rule, r.Method, r.Host, path, r.Endpoint, r.Cache, r.ClientIP, r.UserID, r.OrgID, r.Issuer, r.Denial}
 	p := packed{
 		time: r.Time.UnixNano(), bytes: r.Bytes,
 		duration: r.Duration, hop: r.Hop, upstream: r.Upstream,
@@ -385,6 +386,7 @@ func (l *AccessLog) encode(p *packed, text []byte) []byte {
 	str("issuer", 13)
 	if p.report {
 		b = append(appendMember(b, "report"), "true"...)
+		str("report_reason", 14)
 	}
 	b = append(b, "}\n"...)
 	l.buf.Write(b)
