@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -104,6 +103,9 @@ func (x *exchange) refuse(r policy.Reason) {
 	x.finishHead()
 }
 
+// imfFixdate is the form of a date (RFC 9110 section 5.6.7).
+const imfFixdate = "Mon, 02 Jan 2006 15:04:05 GMT"
+
 // finishHead adds the fields that every answer has.
 func (x *exchange) finishHead() {
 	if x.cors != nil {
@@ -112,7 +114,7 @@ func (x *exchange) finishHead() {
 	x.answer.addBytes(x.snapshot.requestIDName, x.requestID)
 	x.answered = x.gate.now()
 	if !x.dated {
-		x.scratch = x.answered.UTC().AppendFormat(x.scratch[:0], http.TimeFormat)
+		x.scratch = x.answered.UTC().AppendFormat(x.scratch[:0], imfFixdate)
 		x.answer.addBytes(nameDate, x.scratch)
 	}
 	x.scratch = appendServerTiming(x.scratch[:0], x.hop(x.answered), x.upstreamTime)

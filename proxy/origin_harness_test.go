@@ -253,7 +253,7 @@ func dates(s string, now time.Time) string {
 // whose answers everybody shares, by what the origin says, under several
 // settings; and one with a time of the operator's.
 const measuredGate = `
-server: {listen: "127.0.0.1:0"}
+server: {listen: "127.0.0.1:0", h2c: true}
 upstreams:
   backend: {endpoints: "${ORIGIN}", retry: {attempts: 1}}
 routes:
@@ -268,7 +268,7 @@ var measuredKinds = map[string]string{
 
 const everyMethod = `[GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, M-SEARCH, FROBNICATE]`
 
-// observe runs behaviours and gives how many there were.
+// observe holds the gate to behaviours, over both versions of HTTP.
 func observe(t *testing.T, all []behaviour) {
 	t.Helper()
 	o := newOrigin(t)
@@ -278,6 +278,8 @@ func observe(t *testing.T, all []behaviour) {
 	}
 	w := newWorldWith(t, text, map[string]string{"ORIGIN": "http://" + o.ln.Addr().String()})
 	o.now = w.clock.now
+	two := h2cClient(t)
+	two.CheckRedirect, two.Timeout = client.CheckRedirect, client.Timeout
 	seen := make(map[string]bool)
 	for i, b := range all {
 		if seen[b.name] {
@@ -288,14 +290,16 @@ func observe(t *testing.T, all []behaviour) {
 		if kind == "" {
 			kind = "origin"
 		}
-		t.Run(b.name, func(t *testing.T) {
-			m := measuring{t: t, w: w, o: o, path: fmt.Sprintf("/%s/%d", kind, i)}
-			for n := range b.steps {
-				if !m.step(n+1, &b.steps[n]) {
-					return
+		for version, client := range map[string]*http.Client{"1": client, "2": two} {
+			t.Run(b.name+", HTTP/"+version, func(t *testing.T) {
+				m := measuring{t: t, w: w, o: o, client: client, path: fmt.Sprintf("/%s/%d-%s", kind, i, version)}
+				for n := range b.steps {
+					if !m.step(n+1, &b.steps[n]) {
+						return
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
@@ -304,6 +308,7 @@ type measuring struct {
 	t      *testing.T
 	w      *world
 	o      *theOrigin
+	client *http.Client
 	path   string
 	bodies []string // of the origin's answers, by step from 1
 	last   string
@@ -486,7 +491,7 @@ func (m *measuring) ask(s *step, target string) (got measured, broken bool) {
 		req.Header[http.CanonicalHeaderKey(name)] = append(req.Header[http.CanonicalHeaderKey(name)], value)
 	}
 	req.Host = s.host
-	resp, err := client.Do(req)
+	resp, err := m.client.Do(req)
 	if err != nil {
 		return got, true
 	}

@@ -594,10 +594,10 @@ func TestMeasuredStale(t *testing.T) {
 	mute, late := origin{mute: true}, 15*s
 	with := func(name string, w want, cc string, o origin) behaviour {
 		b := sequence(name, step{origin: ok("Cache-Control: max-age=10"+cc, `ETag: "a"`)}, step{after: late, want: w, origin: o})
-		switch {
-		case w == saved:
+		switch w {
+		case saved:
 			b.steps[1].see = []string{"!Warning", "Age: >=15", "Cache-Status: ~fwd=stale"}
-		case w == stale:
+		case stale:
 			b.steps[1].see = []string{"!Warning", "Age: >=15", "Cache-Status: ~hit; ttl=-"}
 		}
 		return b
