@@ -82,6 +82,7 @@ func runAutobahn(t *testing.T, wstest, address string) map[string]outcome {
 // way.
 func TestAutobahn(t *testing.T) {
 	wstest := suite(t, "autobahn/wstest")
+	t.Parallel() // it waits most of the time
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 		if err != nil {
@@ -171,6 +172,7 @@ func runH2spec(t *testing.T, program, address string, secure bool) (failed map[s
 // does not fail, with TLS and without.
 func TestH2spec(t *testing.T) {
 	program := suite(t, "h2spec")
+	t.Parallel() // it waits most of the time
 	// Not at once: one case opens more streams than may be open.
 	handler := http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		time.Sleep(50 * time.Millisecond)

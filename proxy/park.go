@@ -9,7 +9,7 @@ import (
 
 // parkAfter is how long a connection of HTTP/1.1 may be idle before it is
 // parked. The transport holds buffers and a deep stack for each connection;
-// a parked one has given them back, and costs a tenth.
+// a parked one has given them back, and costs a third.
 const parkAfter = 2 * time.Second
 
 // errParked makes the transport let go of a connection without a word: it
