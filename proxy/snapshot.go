@@ -258,6 +258,8 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	rt.dropAnswer.add(forHopgate)
 	if rt.private {
 		rt.dropAnswer.add(forCaches...)
+	}
+	if rt.private && rt.cached {
 		rt.dropAnswer.add("cache-status")
 	}
 	// Who may read an answer is said here alone.
