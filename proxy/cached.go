@@ -226,7 +226,9 @@ func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 		x.relay()
 	case errors.Is(err, cache.ErrNotShared), errors.Is(err, cache.ErrClosed):
 		// The answer was for somebody else alone, or a reload has replaced the
-		// cache meanwhile.
+		// cache meanwhile. That it was a failure is one reason: this request
+		// may fail as well.
+		x.fallback = found
 		x.forwardAlone(found.Forward)
 	case err != nil && found.Answer != nil && x.ctx.Err() == nil:
 		detail := "stale-if-error"

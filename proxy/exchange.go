@@ -91,6 +91,7 @@ type exchange struct {
 	prefix     []byte             // of the body of response, read before
 	arrival    *cache.Arrival     // the body of a cached answer that is still arriving
 	stored     storedFields
+	fallback   cache.Found // to be given if the upstream fails
 	sent       sentFields
 	lookup     cache.Query
 	tags       []cache.Tag
@@ -123,7 +124,7 @@ func release(x *exchange) {
 	x.located, x.principal = token.Located{}, nil
 	x.content, x.upload = nil, bodyReader{}
 	x.decision, x.reason, x.input = policy.Decision{}, "", policy.Request{}
-	x.prefix, x.arrival, x.stored = nil, nil, storedFields{}
+	x.prefix, x.arrival, x.stored, x.fallback = nil, nil, storedFields{}, cache.Found{}
 	x.caches, x.why, x.dated, x.streaming, x.freshFor = false, "", false, false, 0
 	x.sent, x.relayed, x.lookup, x.tags = sentFields{}, relayed{}, cache.Query{}, x.tags[:0]
 	x.upstreamTime, x.endpoint, x.attempts = 0, "", 0

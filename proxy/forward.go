@@ -159,7 +159,16 @@ func (x *exchange) forward() {
 			// It may have had its effect all the same.
 			x.forget(x.snapshot.cache)
 		}
+		if x.fallback.Answer != nil && x.ctx.Err() == nil {
+			x.answerStale(x.fallback, upstreamReason(err).Outcome().Status, "stale-if-error")
+			return
+		}
 		x.refuse(x.failure(err))
+		return
+	}
+	if status := x.response.Status(); x.fallback.Answer != nil && failedStatus(status) {
+		x.response.Release()
+		x.answerStale(x.fallback, status, "stale-if-error")
 		return
 	}
 	x.relay()
