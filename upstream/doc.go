@@ -1,5 +1,6 @@
-// Package upstream forwards requests to backends: an HTTP/1.1 client over
-// pooled connections that trusts no answer.
+// Package upstream forwards requests to backends: a client of HTTP/1.1, or
+// of HTTP/2 where that is configured, over pooled connections that trusts no
+// answer.
 //
 // [Compile] makes a [Pool] of an upstream's configuration: its endpoints,
 // their connections, its TLS settings, limits and retries. [Pool.Do] sends
@@ -30,6 +31,22 @@
 // the budget is not 0. A connection is used for about five minutes, then DNS
 // is asked again. A stream may be silent for a minute, or for the timeout
 // where that is longer.
+//
+// # HTTP/2
+//
+// An upstream whose protocol is h2 or h2c is spoken to in that alone. net/http
+// reads and writes the frames, on connections that the pool opens and shares
+// out itself: one at a time for all who wait, a further one where the others
+// have no room, at most max_connections for each endpoint. Everything above
+// holds, with these differences. Streams of one connection have their own
+// framing, so that one may fail, or be given up, without the others. A
+// request is also repeated, whatever its method, where the upstream says that
+// it did not process it (REFUSED_STREAM, GOAWAY). An answer with a field of
+// the connection is invalid. Trailers of the answer are given, those of the
+// request do not exist. A connection on which a request timed out takes no
+// further one. At most 256 KiB of an answer are held for a slow client.
+// Fields of the answer come in the order of their names, and of several
+// User-Agent fields of a request the first is sent.
 //
 // # What it costs
 //

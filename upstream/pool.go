@@ -18,7 +18,7 @@ type Options struct {
 }
 
 // Pool is an upstream at run time. It is safe for concurrent use and has no
-// goroutine of its own.
+// goroutine of its own, but net/http has some for each connection of HTTP/2.
 type Pool struct {
 	name     string
 	settings settings
