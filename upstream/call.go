@@ -76,6 +76,7 @@ func (p *Pool) stream(ctx context.Context, q *Request, r *Response, s *session, 
 		}
 		return again, r.hangUp(err)
 	}
+	s.heard.Store(true)
 	c.unhook = context.AfterFunc(c.ctx, func() { _ = c.answer.Body.Close() })
 	if err = r.readFields(c.answer.StatusCode, c.answer.Header); err == nil {
 		err = r.holdStream(q, a.until)

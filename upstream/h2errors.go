@@ -51,6 +51,7 @@ var (
 const (
 	goneAwayText   = "http2: Transport received Server's graceful shutdown GOAWAY"
 	connectionText = "connection error: "
+	notFramesText  = "http2: frame too large"
 )
 
 // h2Fault gives the error for one of net/http's, which may quote what the
@@ -75,7 +76,7 @@ func h2Fault(err error) error {
 		return err
 	case err.Error() == goneAwayText:
 		return errNotProcessed
-	case strings.HasPrefix(err.Error(), connectionText):
+	case strings.HasPrefix(err.Error(), connectionText), strings.Contains(err.Error(), notFramesText):
 		return errFraming
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errBroken

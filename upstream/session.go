@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,9 +20,11 @@ type session struct {
 	e       *endpoint
 	expires time.Time // when it is too old to take further exchanges
 	streams int       // exchanges that use it
-	room    int       // streams that the peer allows at a time
+	room    int       // streams that the peer allows at a time; 0: not known
 	kept    bool      // it served an exchange before
 	retired bool      // takes no more exchanges, and is closed after the last
+
+	heard atomic.Bool // an answer came, so that the peer's settings are known
 }
 
 // dialing is a connection that is being opened, for all who wait for one:
@@ -90,9 +93,10 @@ func (s *session) free(now time.Time) int {
 	}
 	free := s.conn.Available()
 	used := s.conn.InFlight()
-	if free > 0 {
+	switch {
+	case free > 0 && s.heard.Load():
 		s.room = free + used
-	} else if used < s.room {
+	case free == 0 && used < s.room:
 		s.retired = true // not full, and yet it takes nothing
 	}
 	return free
