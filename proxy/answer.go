@@ -24,6 +24,7 @@ type answerer interface {
 	bodyLength(n int64)                   // Content-Length of an answer without its body
 	noLength()                            // an answer without a body, whose length nobody knows
 	tunnels() bool                        // the transport can be taken over
+	trailer(name, value []byte) // a field after the body, where the transport can send it
 	// tunnel takes the transport over: run is called once the head has gone
 	// out, or else abandon, once, when the client is gone before.
 	tunnel(run func(client net.Conn), abandon func())

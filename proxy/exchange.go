@@ -34,6 +34,7 @@ type exchange struct {
 	cert      *policy.Certificate // what the client showed; nil: none
 	clients   string              // whose certificates were accepted then
 	http10    bool
+	trailers  bool          // the client takes trailers, and the transport can send them
 	malformed policy.Reason // what the transport found wrong, or Allowed
 
 	// Found out on the way.
@@ -114,7 +115,7 @@ func release(x *exchange) {
 	// Field by field: a composite literal would copy the buffers twice.
 	x.ctx, x.gate, x.answer, x.body = nil, nil, nil, nil
 	x.method, x.target, x.scheme, x.authority = "", "", "", ""
-	x.hosts, x.framing, x.http10, x.malformed = 0, framing{}, false, ""
+	x.hosts, x.framing, x.http10, x.trailers, x.malformed = 0, framing{}, false, false, ""
 	x.fields = x.fields[:0]
 	x.peer, x.cert, x.clients = netip.AddrPort{}, nil, ""
 	x.snapshot, x.start, x.lapse, x.answered = nil, time.Time{}, time.Time{}, time.Time{}

@@ -75,6 +75,7 @@ func (x *exchange) buildRequest() {
 	}
 	q.Timeout = rt.timeout
 	q.MaxHold, q.MustHold = rt.maxHold, rt.filter != nil
+	x.converse()
 
 	shared := x.caches && rt.shared
 	for i := range x.fields {
@@ -249,6 +250,7 @@ func (x *exchange) relay() {
 	default:
 		x.answer.body(body)
 		x.bytes = int64(len(body))
+		x.passTrailers()
 	}
 }
 
@@ -349,6 +351,9 @@ type relayed struct {
 func (r *relayed) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
 	r.x.bytes += int64(n)
+	if err == io.EOF { //nolint:errorlint // streams end in the bare io.EOF
+		r.x.passTrailers()
+	}
 	return n, err
 }
 

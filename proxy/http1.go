@@ -247,6 +247,10 @@ func (a *http1Answer) tunnel(run func(net.Conn), abandon func()) {
 func (a *http1Answer) closeAfter() { a.response.SetConnectionClose() }
 func (a *http1Answer) reset()      { a.response.Reset() }
 
+// trailer drops a trailer field: clients of HTTP/1.1 rarely know them, and
+// would need chunks.
+func (a *http1Answer) trailer(_, _ []byte) {}
+
 // silent drops what fasthttp would log: its messages quote requests, tokens
 // included, and every refusal is in the access log.
 type silent struct{}

@@ -69,6 +69,7 @@ func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		x.peer = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
+	x.trailers = r.Header.Get("Te") == "trailers"
 	x.malformed = policy.Allowed
 	// :authority takes the place of Host; another beside it is malformed (RFC
 	// 9113 section 8.3.1). Rules read the one that counts.
@@ -120,6 +121,9 @@ func (b *http2Body) Read(p []byte) (int, error) {
 	defer b.stall.end()
 	return b.ReadCloser.Read(p)
 }
+
+// patience implements patient. It comes before the first Read.
+func (b *http2Body) patience() { b.stall.timeout = 0 }
 
 // stall cuts a stream of HTTP/2 off when one read or one write takes too
 // long. The deadlines that net/http has for that run out between two writes
@@ -190,6 +194,8 @@ type http2Answer struct {
 	silent  bool // no length is said
 	bytes   []byte
 	reader  io.ReadCloser
+
+	trailers [][2]string // as net/http takes them
 }
 
 func (a *http2Answer) status(code int)             { a.code = code }
@@ -208,6 +214,10 @@ func (a *http2Answer) bodyLength(n int64)            { a.length, a.known = n, tr
 func (a *http2Answer) noLength()                     { a.silent = true }
 func (a *http2Answer) tunnels() bool                 { return false }
 func (a *http2Answer) tunnel(func(net.Conn), func()) {}
+
+func (a *http2Answer) trailer(name, value []byte) {
+	a.trailers = append(a.trailers, [2]string{http.TrailerPrefix + string(name), string(value)})
+}
 
 // closeAfter closes the connection of HTTP/1.1; a stream of HTTP/2 has
 // framing that no field of it can confuse.
@@ -244,6 +254,7 @@ func (a *http2Answer) finish() {
 				return
 			}
 		}
+		a.end()
 		return
 	}
 	_ = a.flush(&writes)
@@ -260,12 +271,21 @@ func (a *http2Answer) finish() {
 			}
 		}
 		if err == io.EOF {
+			a.end()
 			return
 		}
 		if err != nil {
 			// A truncated answer must not look whole: reset the stream.
 			panic(http.ErrAbortHandler)
 		}
+	}
+}
+
+// end leaves the trailers to net/http, which sends them when the handler
+// returns.
+func (a *http2Answer) end() {
+	for _, t := range a.trailers {
+		a.w.Header().Add(t[0], t[1])
 	}
 }
 

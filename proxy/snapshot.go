@@ -92,6 +92,7 @@ type route struct {
 	cached      bool
 	shared      bool  // callers of several users share answers
 	private     bool  // answers are for the caller alone: a token was asked for
+	trailers    bool  // what comes after an answer's body passes
 	maxHold     int64 // answers up to this size come in one piece
 	maxEntry    int64 // the largest that are stored
 	limiter     *limiter
@@ -222,6 +223,7 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 	}
 	rt.private = !c.Anonymous
 	up := s.Config.Upstreams[c.Upstream]
+	rt.trailers = (up.Protocol == "h2" || up.Protocol == "h2c") && rt.filter == nil && !rt.cached
 	switch {
 	case rt.filter != nil:
 		rt.maxHold = int64(up.MaxResponseBytes)
