@@ -24,6 +24,8 @@ func (d *discarded) staticBody(b []byte)           { d.bytes = len(b) }
 func (d *discarded) stream(io.ReadCloser, int64)   {}
 func (d *discarded) bodyLength(int64)              {}
 func (d *discarded) noLength()                     {}
+func (d *discarded) hints() bool                   { return false }
+func (d *discarded) hint([][]byte)                 {}
 func (d *discarded) tunnels() bool                 { return false }
 func (d *discarded) tunnel(func(net.Conn), func()) {}
 func (d *discarded) closeAfter()                   {}

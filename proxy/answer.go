@@ -23,6 +23,8 @@ type answerer interface {
 	stream(r io.ReadCloser, length int64) // length -1: unknown; closed once written or given up
 	bodyLength(n int64)                   // Content-Length of an answer without its body
 	noLength()                            // an answer without a body, whose length nobody knows
+	hints() bool                          // the transport can send interim answers
+	hint(links [][]byte)                  // it sends Early Hints (103, RFC 8297) with these Link fields
 	tunnels() bool                        // the transport can be taken over
 	trailer(name, value []byte) // a field after the body, where the transport can send it
 	// tunnel takes the transport over: run is called once the head has gone

@@ -76,6 +76,9 @@ func (x *exchange) buildRequest() {
 	q.Timeout = rt.timeout
 	q.MaxHold, q.MustHold = rt.maxHold, rt.filter != nil
 	x.converse()
+	if !x.caches && x.answer.hints() {
+		q.Informational = x.hint
+	}
 
 	shared := x.caches && rt.shared
 	for i := range x.fields {
@@ -260,6 +263,23 @@ func (x *exchange) stream(body io.ReadCloser, length int64) {
 	x.relayed = relayed{x: x, from: body, since: time.Now()}
 	x.streaming = true
 	x.answer.stream(&x.relayed, length)
+}
+
+// hint passes Early Hints of the upstream on (RFC 8297): its Link fields,
+// where those of the final answer pass.
+func (x *exchange) hint(r *upstream.Response) {
+	if x.route.dropAnswer.has("Link") {
+		return
+	}
+	var links [][]byte
+	for i := range r.Len() {
+		if name, value := r.FieldAt(i); equalText(name, "Link") {
+			links = append(links, value)
+		}
+	}
+	if len(links) > 0 {
+		x.answer.hint(links)
+	}
 }
 
 // fielder is an answer from which fields are copied.

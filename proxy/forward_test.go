@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"testing"
@@ -436,5 +438,48 @@ func TestExpectContinue(t *testing.T) {
 			}
 		}
 		conn.Close()
+	}
+}
+
+// TestEarlyHints passes 103 on to clients of HTTP/2, whose browsers use it,
+// and not to those of HTTP/1.1, where it could overtake another answer.
+func TestEarlyHints(t *testing.T) {
+	cert := certificate(t)
+	w := newWorld(t, strings.Replace(settings(userRoutes), `server: {listen: "127.0.0.1:0"}`,
+		fmt.Sprintf(`server: {listen: "127.0.0.1:0", tls: {cert_file: %s, key_file: %s}}`, cert.certFile, cert.keyFile), 1))
+	w.backend.will(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Link", "</a.css>; rel=preload")
+		rw.Header().Set("X-Early", "1")
+		rw.WriteHeader(http.StatusEarlyHints)
+		rw.Header().Del("Link")
+		rw.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(rw, "whole")
+	})
+	for _, two := range []bool{false, true} {
+		var hinted []string
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+			hinted = append(hinted, fmt.Sprint(code, h.Get("Link"), h.Get("X-Early")))
+			return nil
+		}})
+		req, err := http.NewRequestWithContext(ctx, "GET", w.url+"/status", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := cert.client(two).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != 200 || string(b) != "whole" || resp.Header.Get("Link") != "" || resp.Header.Get("X-Request-Id") == "" {
+			t.Errorf("two %v: %d %v %s", two, resp.StatusCode, resp.Header, b)
+		}
+		want := ""
+		if two {
+			want = "103</a.css>; rel=preload"
+		}
+		if got := strings.Join(hinted, " "); got != want {
+			t.Errorf("two %v: hints %q, want %q", two, got, want)
+		}
 	}
 }

@@ -226,6 +226,8 @@ func (a *http1Answer) stream(r io.ReadCloser, length int64) {
 }
 func (a *http1Answer) bodyLength(n int64) { a.response.Header.SetContentLength(int(n)) }
 func (a *http1Answer) noLength()          {}
+func (a *http1Answer) hints() bool        { return false } // they could overtake the answer to a request before
+func (a *http1Answer) hint([][]byte)      {}
 func (a *http1Answer) tunnels() bool      { return true }
 func (a *http1Answer) tunnel(run func(net.Conn), abandon func()) {
 	a.add("Connection", "Upgrade")

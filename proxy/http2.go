@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -210,8 +211,20 @@ func (a *http2Answer) stream(r io.ReadCloser, length int64) {
 		a.bodyLength(length)
 	}
 }
-func (a *http2Answer) bodyLength(n int64)            { a.length, a.known = n, true }
-func (a *http2Answer) noLength()                     { a.silent = true }
+func (a *http2Answer) bodyLength(n int64) { a.length, a.known = n, true }
+func (a *http2Answer) noLength()          { a.silent = true }
+func (a *http2Answer) hints() bool        { return true }
+func (a *http2Answer) hint(links [][]byte) {
+	h := a.w.Header()
+	kept := h.Clone()
+	clear(h)
+	for _, l := range links {
+		h.Add("Link", string(l))
+	}
+	a.w.WriteHeader(http.StatusEarlyHints)
+	clear(h)
+	maps.Copy(h, kept)
+}
 func (a *http2Answer) tunnels() bool                 { return false }
 func (a *http2Answer) tunnel(func(net.Conn), func()) {}
 

@@ -287,4 +287,6 @@ type nowhere struct{ answerer }
 func (nowhere) status(int)           {}
 func (nowhere) add(string, string)   {}
 func (nowhere) addBytes(_, _ []byte) {}
+func (nowhere) hints() bool          { return false }
+func (nowhere) hint([][]byte)        {}
 func (nowhere) tunnels() bool        { return true }
