@@ -4,11 +4,16 @@
 package main
 
 import (
+	"io"
+	"log"
 	"os"
 
 	"hopgate/cli"
 )
 
 func main() {
+	// What net/http finds wrong with an upstream's HTTP/2 it tells the standard
+	// logger: an upstream could fill our standard error with it.
+	log.SetOutput(io.Discard)
 	os.Exit(cli.Run(os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
