@@ -165,12 +165,17 @@ func responseDirectives(a *Answer) (d directives, targeted bool) {
 			return d, true
 		}
 	}
+	return plainDirectives(a), false
+}
+
+// plainDirectives reads Cache-Control.
+func plainDirectives(a *Answer) (d directives) {
 	for i := range a.count {
 		if name, value := a.FieldAt(i); equalFold(name, "cache-control") {
 			parse(&d, value)
 		}
 	}
-	return d, false
+	return d
 }
 
 // requestDirectives reads what a request says about caching. Pragma counts

@@ -12,6 +12,13 @@ import "time"
 func (q *Query) classify(a *Answer, now instant, at time.Time, took time.Duration) *entry {
 	rule := q.Rule
 	d, targeted := responseDirectives(a)
+	if targeted && !rule.Origin {
+		// The operator's time leaves the answer little to say: what it says
+		// against being kept counts wherever it says it.
+		plain := plainDirectives(a)
+		d.noStore = d.noStore || plain.noStore
+		d.private = d.private || plain.private
+	}
 	vary := parseVary(a, rule.Public)
 	if q.method() != "GET" || !whole(a) && !q.storesPart(a) || vary.any {
 		return nil
