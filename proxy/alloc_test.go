@@ -30,7 +30,7 @@ func (d *discarded) tunnels() bool                 { return false }
 func (d *discarded) tunnel(func(net.Conn), func()) {}
 func (d *discarded) closeAfter()                   {}
 func (d *discarded) reset()                        {}
-func (d *discarded) trailer(_, _ []byte) {}
+func (d *discarded) trailer(_, _ []byte)           {}
 
 // pipeline gives a function that takes one request through the gate without
 // a transport.

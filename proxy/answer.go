@@ -26,7 +26,7 @@ type answerer interface {
 	hints() bool                          // the transport can send interim answers
 	hint(links [][]byte)                  // it sends Early Hints (103, RFC 8297) with these Link fields
 	tunnels() bool                        // the transport can be taken over
-	trailer(name, value []byte) // a field after the body, where the transport can send it
+	trailer(name, value []byte)           // a field after the body, where the transport can send it
 	// tunnel takes the transport over: run is called once the head has gone
 	// out, or else abandon, once, when the client is gone before.
 	tunnel(run func(client net.Conn), abandon func())

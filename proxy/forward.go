@@ -371,7 +371,7 @@ type relayed struct {
 func (r *relayed) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
 	r.x.bytes += int64(n)
-	if err == io.EOF { //nolint:errorlint // streams end in the bare io.EOF
+	if err == io.EOF {
 		r.x.passTrailers()
 	}
 	return n, err

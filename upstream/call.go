@@ -62,7 +62,7 @@ func (p *Pool) stream(ctx context.Context, q *Request, r *Response, s *session, 
 		return false, err
 	}
 	c.arm(headBy)
-	c.answer, err = c.roundTrip(req, q, r)
+	c.answer, err = c.roundTrip(req, q, r) //nolint:bodyclose // end closes it
 	if err != nil {
 		err = c.explain(err)
 		if errors.Is(err, errUnusable) && !c.wrote.Load() && s.kept {
@@ -178,7 +178,7 @@ func (c *call) roundTrip(req *http.Request, q *Request, r *Response) (*http.Resp
 	}
 	done := make(chan result, 1)
 	go func() {
-		answer, err := c.s.conn.RoundTrip(req)
+		answer, err := c.s.conn.RoundTrip(req) //nolint:bodyclose // end closes it
 		done <- result{answer, err}
 	}()
 	for {

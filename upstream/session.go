@@ -158,7 +158,7 @@ func (p *Pool) seat(ctx context.Context, avoid *endpoint, first bool, until time
 		if d == nil {
 			d = &dialing{done: make(chan struct{})}
 			e.dialing = d
-			go p.open(e, d)
+			go p.open(e, d) //nolint:gosec // not the request's: see open
 		}
 		p.mu.Unlock()
 		if err := d.wait(ctx, until); err != nil {
