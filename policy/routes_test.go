@@ -323,7 +323,7 @@ func FuzzMatch(f *testing.F) {
 	f.Add(uint64(3), "POST", "y", "/a//c")
 	f.Add(uint64(4), "PUT", "", "/")
 	f.Fuzz(func(t *testing.T, seed uint64, method, host, path string) {
-		if strings.Contains(path, "%") {
+		if strings.ContainsAny(path, "%;") {
 			return // other spellings are refused, which TestMatch looks at
 		}
 		p := randomTable(rand.New(rand.NewPCG(seed, 1)))
