@@ -323,7 +323,7 @@ func (c *Cache) fly(f *flight, do Exchange) {
 		old = nil
 	}
 	var v Validators
-	if old != nil && f.q.method() == "GET" && !f.q.plain && !f.q.has("range") {
+	if old != nil && f.q.method() == "GET" && !f.q.has("range") {
 		v = old.answer.validators()
 	}
 	f.asked = c.clock.instant()

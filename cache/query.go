@@ -25,8 +25,6 @@ type Query struct {
 	// Alone tells that the exchange asks for an answer that is for this
 	// request alone, unless it turns out to be whole: see [Found.Conditions].
 	Alone bool
-
-	plain bool // the exchange does not validate
 }
 
 // wantsLess tells whether the request may be answered by less than the whole

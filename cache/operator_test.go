@@ -21,7 +21,7 @@ func (c *Cache) Refresh(key []byte, req Fields, rule *Rule, fetch Fetch) {
 }
 
 func plainQuery(key []byte, req Fields, rule *Rule) *Query {
-	return &Query{Key: key, Fields: req, Rule: rule, plain: true}
+	return &Query{Key: key, Fields: req, Rule: rule}
 }
 
 func (f Fetch) exchange() Exchange {
