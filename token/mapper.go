@@ -25,19 +25,6 @@ func newMapper(cfg config.Issuer, name string) (*mapper, error) {
 	return &mapper{preset: presetOf(cfg), cfg: cfg, name: name}, nil
 }
 
-// PrincipalFromClaims makes the principal of a token with these claims, as
-// verification does after the signature and the registered claims (RFC 7519
-// section 4.1) were found right, which it does not check. It serves policy
-// tests and explanations. claims may hold whatever encoding/json can encode.
-// The error wraps one of the package's faults.
-func PrincipalFromClaims(iss config.Issuer, name string, claims map[string]any) (*Principal, error) {
-	m, claims, err := readClaims(iss, name, claims)
-	if err != nil {
-		return nil, err
-	}
-	return m.principal(claims)
-}
-
 // readClaims gives the claims as they would be read from a token, and what
 // maps them.
 func readClaims(iss config.Issuer, name string, claims map[string]any) (*mapper, map[string]any, error) {

@@ -281,7 +281,7 @@ func TestPrincipalOfProviders(t *testing.T) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			claims := caseClaims(t, &c)
-			p, err := PrincipalFromClaims(c.issuer, "main", claims)
+			p, err := principalFromClaims(c.issuer, "main", claims)
 			if c.fault != nil {
 				if !errors.Is(err, c.fault) || p != nil {
 					t.Fatalf("principal %v, error %v; want %v", p, err, c.fault)
@@ -351,7 +351,7 @@ func TestPresetExamples(t *testing.T) {
 			if full.JWKS.URL == "" && full.JWKS.Discovery == "" {
 				t.Error("no keys")
 			}
-			who, err := PrincipalFromClaims(cfg, "main", p.Claims)
+			who, err := principalFromClaims(cfg, "main", p.Claims)
 			if err != nil {
 				t.Fatal(err)
 			}
