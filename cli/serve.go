@@ -95,7 +95,7 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 	if err != nil {
 		return unusable("cannot take over the sockets: %v", err)
 	}
-	ln, err := heir.listen("server", cfg.Server.Listen)
+	ln, err := heir.listen("server", cfg.Server.Listen, cfg.Server.ReusePort)
 	if err != nil {
 		return unusable("%v; change %s, or end the program that uses it", err, cmp.Or(o.listenName, "server.listen"))
 	}
@@ -103,7 +103,7 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 	sockets := []socket{{Name: "server", Address: cfg.Server.Listen, listener: ln}}
 	var adminLn net.Listener
 	if cfg.Admin.Listen != "off" {
-		if adminLn, err = heir.listen("admin", cfg.Admin.Listen); err != nil {
+		if adminLn, err = heir.listen("admin", cfg.Admin.Listen, false); err != nil {
 			return unusable("%v; change %s, or end the program that uses it", err, cmp.Or(o.adminName, "admin.listen"))
 		}
 		defer func() { _ = adminLn.Close() }()
@@ -376,6 +376,7 @@ func fixedChanges(old, next *config.Config) []string {
 		{"server.max_connections", a.MaxConnections != b.MaxConnections},
 		{"server.max_connections_per_address", a.MaxConnectionsPerAddress != b.MaxConnectionsPerAddress},
 		{"server.proxy_protocol", !slices.Equal(a.ProxyProtocol, b.ProxyProtocol)},
+		{"server.reuse_port", a.ReusePort != b.ReusePort},
 		{"server.h2c", a.H2C != b.H2C},
 		{"server.max_target_bytes", a.MaxTargetBytes != b.MaxTargetBytes},
 		{"server.read_timeout", a.ReadTimeout != b.ReadTimeout},

@@ -118,14 +118,14 @@ func inherit() (*heritage, error) {
 
 // listen gives the inherited socket of a name, where it is for the address
 // that is configured now, or opens one.
-func (h *heritage) listen(name, address string) (net.Listener, error) {
+func (h *heritage) listen(name, address string, reusePort bool) (net.Listener, error) {
 	for i, s := range h.sockets {
 		if s.Name == name && s.listener != nil && (s.Address == "" || s.Address == address) {
 			h.sockets[i].listener = nil
 			return s.listener, nil
 		}
 	}
-	return proxy.Listen(address)
+	return proxy.Listen(address, reusePort)
 }
 
 // rest closes the inherited sockets that nobody asked for.

@@ -23,7 +23,9 @@ type heritage struct{}
 
 func inherit() (*heritage, error) { return &heritage{}, nil }
 
-func (*heritage) listen(_, address string) (net.Listener, error) { return proxy.Listen(address) }
+func (*heritage) listen(_, address string, reusePort bool) (net.Listener, error) {
+	return proxy.Listen(address, reusePort)
+}
 
 func (*heritage) rest() {}
 

@@ -48,6 +48,7 @@ type Server struct {
 	MaxConnectionsPerAddress int            `yaml:"max_connections_per_address" min:"0" default:"0" doc:"Open client connections at once from one address (an IPv6 /64 counts as one); further ones are refused. 0 means no limit; set none where clients come through a load balancer that sends no PROXY protocol."`
 	ProxyProtocol            []netip.Prefix `yaml:"proxy_protocol" one:"true" doc:"Address ranges of load balancers whose connections begin with a PROXY protocol header (version 1 or 2), which tells the client's address. A connection from there without one is refused."`
 	H2C                      bool           `yaml:"h2c" default:"false" doc:"Serve HTTP/2 on clear connections too, to clients that begin with it (prior knowledge). With tls HTTP/2 is always offered."`
+	ReusePort                bool           `yaml:"reuse_port" default:"false" doc:"Let several processes listen on the same address (SO_REUSEPORT); the kernel spreads connections over them. What waits in the queue of one that ends is lost, so that SIGUSR2 is the better way to a new binary."`
 	ReadTimeout              time.Duration  `yaml:"read_timeout" min:"1ms" default:"10s" doc:"Longest time a client may take to send one request."`
 	WriteTimeout             time.Duration  `yaml:"write_timeout" min:"1ms" default:"30s" doc:"Longest time a client may take to read one answer."`
 	IdleTimeout              time.Duration  `yaml:"idle_timeout" min:"1ms" default:"75s" doc:"How long a kept-alive connection may stay silent between requests."`

@@ -224,6 +224,8 @@ func isolation(t *testing.T, w *world, requests int) (leaks int64) {
 	t.Helper()
 	w.backend.will(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
+		rw.Header().Set("Cache-Control", "max-age=2, stale-while-revalidate=5")
+		rw.Header().Set("ETag", `"`+r.URL.Path+r.Header.Get("Accept-Language")+`"`)
 		if rand.IntN(20) == 0 {
 			rw.WriteHeader(500)
 			return
@@ -300,6 +302,43 @@ func TestIsolation(t *testing.T) {
 	}
 	if v := w.metric(`hopgate_cache_requests_total{result="hit",route="user"}`); v == "0" || v == "" {
 		t.Error("nothing came from the cache: the test shows nothing")
+	}
+	// With everything on that the cache can do.
+	every := strings.NewReplacer(
+		"ttl: 5s, stale_while_revalidate: 30s, stale_if_error: 10m, scope: user",
+		"ttl: origin, heuristic: true, stale_if_error: 10m, stale_after: 20ms, browser_ttl: 1s, sort_query: true, vary_on: [X-Any], scope: user",
+		"ttl: 5s, stale_if_error: 10m, scope: org",
+		"ttl: 5s, negative_ttl: 1s, stale_while_revalidate: 2s, stale_if_error: 10m, stale_after: 20ms, vary_on: [Accept], scope: org",
+	).Replace(routes)
+	w = newWorld(t, settings(every+`
+  - id: write
+    match: {methods: [POST], path: "/users/{user_id}"}
+    allow: "true"
+    upstream: backend
+    invalidates: [user, org]
+`))
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		token := [2]string{"Authorization", "Bearer " + w.token(claims{"sub": "alice", "org_id": "acme"})}
+		tick := time.NewTicker(20 * time.Millisecond) // each forgets everything
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				w.do("POST", fmt.Sprintf("/users/%d", i%5), "x", token, [2]string{"Accept-Language", "alice"})
+			}
+		}
+	})
+	if leaks := isolation(t, w, 10_000); leaks > 0 {
+		t.Errorf("with every feature %d answers held another's data", leaks)
+	}
+	close(stop)
+	writer.Wait()
+	if v := w.metric(`hopgate_cache_requests_total{result="hit",route="user"}`); v == "0" || v == "" {
+		t.Error("with every feature nothing came from the cache: the test shows nothing")
 	}
 	broken := newWorld(t, settings(strings.Replace(routes, "scope: user", "scope: public", 1)))
 	if leaks := isolation(t, broken, 2_000); leaks == 0 {

@@ -455,7 +455,7 @@ func TestUnixSocket(t *testing.T) {
 	if got := w.backend.last(t).header; got.Get("X-Forwarded-For") != "unknown" {
 		t.Errorf("the client's address is %q", got.Get("X-Forwarded-For"))
 	}
-	if _, err := Listen("unix:" + path); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := Listen("unix:"+path, false); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a second listener: %v", err)
 	}
 }

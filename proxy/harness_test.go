@@ -135,7 +135,7 @@ func newWorldWith(t testing.TB, text string, env map[string]string) *world {
 	t.Cleanup(cancel)
 	w.publish(ctx, text)
 	s := &w.gate.Current().Config.Server
-	ln, err := Listen(s.Listen)
+	ln, err := Listen(s.Listen, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -12,11 +13,16 @@ import (
 // Listen opens the listener of an address: host:port for TCP (IPv4 and
 // IPv6), unix:/path for a unix socket. A socket that a killed process left
 // is replaced; one that somebody answers on is not. Only the owner and the
-// group may connect to a socket.
-func Listen(address string) (net.Listener, error) {
+// group may connect to a socket. With reusePort other processes may listen on
+// the same TCP address, where they say so too.
+func Listen(address string, reusePort bool) (net.Listener, error) {
 	path, unix := strings.CutPrefix(address, "unix:")
 	if !unix {
-		ln, err := net.Listen("tcp", address)
+		var c net.ListenConfig
+		if reusePort {
+			c.Control = shared
+		}
+		ln, err := c.Listen(context.Background(), "tcp", address)
 		if err != nil {
 			return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 		}
