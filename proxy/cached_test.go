@@ -224,6 +224,7 @@ func isolation(t *testing.T, w *world, requests int) (leaks int64) {
 	t.Helper()
 	w.backend.will(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
+		rw.Header().Set("Date", w.clock.now().UTC().Format(http.TimeFormat))
 		rw.Header().Set("Cache-Control", "max-age=2, stale-while-revalidate=5")
 		rw.Header().Set("ETag", `"`+r.URL.Path+r.Header.Get("Accept-Language")+`"`)
 		if rand.IntN(20) == 0 {
