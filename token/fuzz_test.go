@@ -41,9 +41,9 @@ func FuzzParseCompact(f *testing.F) {
 		}
 		msg, err := jws.ParseString(tok, jws.WithCompact())
 		if err != nil {
-			// The library does not know every alg and checks parameters that
-			// are ignored here.
-			if _, only := c.header["kid"]; slices.Contains(asymmetric, c.alg) && (len(c.header) == 1 || only && len(c.header) == 2) {
+			// The library does not know every alg, checks parameters that are
+			// ignored here, and refuses an empty signature before it is tried.
+			if _, only := c.header["kid"]; len(c.signature) > 0 && slices.Contains(asymmetric, c.alg) && (len(c.header) == 1 || only && len(c.header) == 2) {
 				t.Fatalf("%q: the library refuses it: %v", tok, err)
 			}
 			return
