@@ -26,6 +26,7 @@ func (d *discarded) bodyLength(int64)              {}
 func (d *discarded) noLength()                     {}
 func (d *discarded) hints() bool                   { return false }
 func (d *discarded) hint([][]byte)                 {}
+func (d *discarded) duplex() bool                  { return true }
 func (d *discarded) tunnels() bool                 { return false }
 func (d *discarded) tunnel(func(net.Conn), func()) {}
 func (d *discarded) closeAfter()                   {}

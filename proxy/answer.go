@@ -25,6 +25,7 @@ type answerer interface {
 	noLength()                            // an answer without a body, whose length nobody knows
 	hints() bool                          // the transport can send interim answers
 	hint(links [][]byte)                  // it sends Early Hints (103, RFC 8297) with these Link fields
+	duplex() bool                         // an answer can be written while the request is read
 	tunnels() bool                        // the transport can be taken over
 	trailer(name, value []byte)           // a field after the body, where the transport can send it
 	// tunnel takes the transport over: run is called once the head has gone

@@ -90,6 +90,7 @@ type exchange struct {
 	request    upstream.Request
 	response   *upstream.Response // nil before the first use, and after a stream took it along
 	prefix     []byte             // of the body of response, read before
+	early      []byte             // the whole body of an answer that came while the client still sent
 	arrival    *cache.Arrival     // the body of a cached answer that is still arriving
 	stored     storedFields
 	fallback   cache.Found // to be given if the upstream fails
@@ -125,6 +126,7 @@ func release(x *exchange) {
 	x.located, x.principal = token.Located{}, nil
 	x.content, x.upload = nil, bodyReader{}
 	x.decision, x.reason, x.input = policy.Decision{}, "", policy.Request{}
+	x.early = nil
 	x.prefix, x.arrival, x.stored, x.fallback = nil, nil, storedFields{}, cache.Found{}
 	x.caches, x.why, x.dated, x.streaming, x.freshFor = false, "", false, false, 0
 	x.sent, x.relayed, x.lookup, x.tags = sentFields{}, relayed{}, cache.Query{}, x.tags[:0]

@@ -170,12 +170,39 @@ func (x *exchange) forward() {
 		x.refuse(x.failure(err))
 		return
 	}
+	if !x.endUpload() {
+		return
+	}
 	if status := x.response.Status(); x.fallback.Answer != nil && failedStatus(status) {
 		x.response.Release()
 		x.answerStale(x.fallback, status, "stale-if-error")
 		return
 	}
 	x.relay()
+}
+
+// endUpload takes an error that comes while the client still sends in whole,
+// where the transport cannot write an answer while the request is read. What
+// it gives back the response with ends the sending. It tells whether there is
+// still an answer to give.
+func (x *exchange) endUpload() bool {
+	stream := x.response.Stream()
+	if x.request.Stream == nil || stream == nil || x.response.Status() < 300 || x.answer.duplex() {
+		return true
+	}
+	most := int64(x.snapshot.Config.Upstreams[x.route.Config.Upstream].MaxResponseBytes)
+	body, err := io.ReadAll(io.LimitReader(stream, most+1))
+	switch {
+	case err != nil:
+		x.refuse(policy.UpstreamInvalid)
+		return false
+	case int64(len(body)) > most:
+		x.refuse(policy.UpstreamTooLarge)
+		return false
+	}
+	x.early = body
+	x.answer.closeAfter()
+	return true
 }
 
 // measure is what one exchange with an upstream took.
@@ -214,6 +241,9 @@ func (x *exchange) relay() {
 	}
 	stream := resp.Stream()
 	body := resp.Body()
+	if x.early != nil {
+		stream, body = nil, x.early
+	}
 	if rt.filter != nil {
 		contentType, _ := resp.Field("Content-Type")
 		coding, _ := resp.Field("Content-Encoding")

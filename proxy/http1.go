@@ -228,6 +228,7 @@ func (a *http1Answer) bodyLength(n int64) { a.response.Header.SetContentLength(i
 func (a *http1Answer) noLength()          {}
 func (a *http1Answer) hints() bool        { return false } // they could overtake the answer to a request before
 func (a *http1Answer) hint([][]byte)      {}
+func (a *http1Answer) duplex() bool       { return false }
 func (a *http1Answer) tunnels() bool      { return true }
 func (a *http1Answer) tunnel(run func(net.Conn), abandon func()) {
 	a.add("Connection", "Upgrade")

@@ -225,6 +225,7 @@ func (a *http2Answer) hint(links [][]byte) {
 	clear(h)
 	maps.Copy(h, kept)
 }
+func (a *http2Answer) duplex() bool                  { return true }
 func (a *http2Answer) tunnels() bool                 { return false }
 func (a *http2Answer) tunnel(func(net.Conn), func()) {}
 

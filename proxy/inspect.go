@@ -289,4 +289,5 @@ func (nowhere) add(string, string)   {}
 func (nowhere) addBytes(_, _ []byte) {}
 func (nowhere) hints() bool          { return false }
 func (nowhere) hint([][]byte)        {}
+func (nowhere) duplex() bool         { return true }
 func (nowhere) tunnels() bool        { return true }
