@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Fields that Connection lists are seen by rules, templates and cache keys,
-// but do not go upstream: what was authorized is not what is forwarded.
-func TestIntruderConnectionListsFieldOfRule(t *testing.T) {
+// TestListedFieldIsReadByNobody lists in Connection a field that a rule reads:
+// it does not go upstream, so that nothing may be decided by it either.
+func TestListedFieldIsReadByNobody(t *testing.T) {
 	w := newWorld(t, settings(`
 routes:
   - id: tenant
@@ -30,7 +30,8 @@ routes:
 	}
 }
 
-func TestIntruderConnectionPoisonsVaryOn(t *testing.T) {
+// TestListedFieldPoisonsNoKey does so with a field of vary_on.
+func TestListedFieldPoisonsNoKey(t *testing.T) {
 	w := newWorld(t, settings(`
 routes:
   - id: shop
@@ -50,7 +51,8 @@ routes:
 	}
 }
 
-func TestIntruderConnectionPoisonsVary(t *testing.T) {
+// TestListedFieldPoisonsNoVariant does so with a field of Vary.
+func TestListedFieldPoisonsNoVariant(t *testing.T) {
 	w := newWorld(t, settings(`
 routes:
   - id: page

@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// finish recovers only where it is deferred itself: judge defers a function
-// that calls it, in which recover gives nil. A fault of hopgate's own in a
-// request with Expect: 100-continue ends the process.
-func TestIntruderPanicInJudgeEndsTheProcess(t *testing.T) {
+// TestPanicBeforeContinue has a fault of hopgate's own in a request with
+// Expect: 100-continue: it is a 500 as any other, and ends nothing.
+func TestPanicBeforeContinue(t *testing.T) {
 	w := newWorld(t, settings(`
 routes:
   - id: a
@@ -46,9 +45,9 @@ routes:
 	}
 }
 
-// Lost tunnels hold connections of the upstream as well, those of all other
-// routes.
-func TestIntruderTunnelLeakStarvesUpstream(t *testing.T) {
+// TestLostTunnelsStarveNobody opens WebSockets whose clients are gone before
+// they run: what they held of the upstream's connections is there for others.
+func TestLostTunnelsStarveNobody(t *testing.T) {
 	w := newWorld(t, strings.Replace(socketSettings(), `endpoints: "${BACKEND}"`, "endpoints: \"${BACKEND}\"\n    max_connections: 2\n    connect_timeout: 200ms", 1))
 	w.backend.will(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/plain" {

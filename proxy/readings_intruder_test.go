@@ -5,9 +5,10 @@ import (
 	"testing"
 )
 
-// A rule reads x-tenant; a CGI-style backend (WSGI, Rack, PHP) sees one
-// variable HTTP_X_TENANT for X-Tenant and X_Tenant, and takes the last.
-func TestIntruderUnderscoreFieldBesideOneThatARuleReads(t *testing.T) {
+// TestUnderscoreBesideFieldOfRule sends X_Tenant beside X-Tenant, which a rule
+// reads: a CGI-style backend (WSGI, Rack, PHP) would see one variable
+// HTTP_X_TENANT for both, and take the last.
+func TestUnderscoreBesideFieldOfRule(t *testing.T) {
 	w := newWorld(t, settings(`
 routes:
   - id: tenant
@@ -26,9 +27,9 @@ routes:
 	}
 }
 
-// A rule compares a member of the body; encoding/json of Go, and others,
-// take names without regard to case, the last wins.
-func TestIntruderBodyMemberInOtherCase(t *testing.T) {
+// TestBodyMemberInOtherCase sends a member that a rule compares, and another
+// that differs in case: encoding/json of Go, and others, would take the last.
+func TestBodyMemberInOtherCase(t *testing.T) {
 	w := newWorld(t, settings(`
 routes:
   - id: members
@@ -43,8 +44,9 @@ routes:
 	}
 }
 
-// A body that says it is encoded is read as if it were not.
-func TestIntruderEncodedBodyOfRule(t *testing.T) {
+// TestEncodedBodyOfRule sends a body that says it is encoded: what is judged
+// would not be what the backend reads.
+func TestEncodedBodyOfRule(t *testing.T) {
 	w := newWorld(t, settings(`
 routes:
   - id: members
@@ -59,10 +61,9 @@ routes:
 	}
 }
 
-// HTTP/2 clients can send a Host field beside :authority. The route is
-// chosen by :authority, and that goes upstream; rules that read
-// request.headers.host see the other one.
-func TestIntruderHTTP2HostBesideAuthority(t *testing.T) {
+// TestHTTP2HostBesideAuthority sends a Host field beside :authority (RFC 9113
+// section 8.3.1): routes and rules must not see different ones.
+func TestHTTP2HostBesideAuthority(t *testing.T) {
 	w := newWorld(t, strings.Replace(settings(`
 routes:
   - id: host
@@ -77,10 +78,10 @@ routes:
 	}
 }
 
-// A literal segment with a path parameter is taken for a parameter of
-// another route; servers that cut parameters off (RFC 3986 section 3.3, as
-// dot segments with them are refused for) see the literal's.
-func TestIntruderPathParameterRoundLiteral(t *testing.T) {
+// TestPathParameterRoundLiteral puts a path parameter behind a literal segment:
+// it must not be taken for another route's parameter, since servers that cut
+// those off (RFC 3986 section 3.3) see the literal's.
+func TestPathParameterRoundLiteral(t *testing.T) {
 	w := newWorld(t, settings(`
 routes:
   - id: admin
@@ -100,8 +101,9 @@ routes:
 	}
 }
 
-// A target in absolute form is the same URI, but invalidates nothing.
-func TestIntruderAbsoluteFormInvalidatesNothing(t *testing.T) {
+// TestAbsoluteFormInvalidates writes to a target in absolute form, which is
+// the same URI.
+func TestAbsoluteFormInvalidates(t *testing.T) {
 	w := newWorld(t, settings(`
 routes:
   - id: get

@@ -20,10 +20,10 @@ func openTunnels(w *world) int {
 	return n
 }
 
-// A handshake whose Connection also says close gets its 101, and then the
-// transport never runs the tunnel: its place and its upstream connection are
-// lost for good.
-func TestIntruderTunnelLeaksOnConnectionClose(t *testing.T) {
+// TestTunnelEndsWithConnectionClose sends handshakes whose Connection also says
+// close: the transport would send 101 and run no tunnel, whose place and
+// upstream connection must not be lost.
+func TestTunnelEndsWithConnectionClose(t *testing.T) {
 	w := newWorld(t, socketSettings())
 	w.backend.will(echo(t))
 	alice := w.token(claims{"sub": "alice"})
@@ -53,9 +53,9 @@ func TestIntruderTunnelLeaksOnConnectionClose(t *testing.T) {
 	}
 }
 
-// The same where the client resets the connection while the upstream is
-// asked.
-func TestIntruderTunnelLeaksOnReset(t *testing.T) {
+// TestTunnelEndsWithReset is the same for clients that reset the connection
+// while the upstream is asked.
+func TestTunnelEndsWithReset(t *testing.T) {
 	w := newWorld(t, socketSettings())
 	e := echo(t)
 	w.backend.will(func(rw http.ResponseWriter, r *http.Request) {
