@@ -18,7 +18,7 @@ import (
 // Elsewhere the Upgrade field means nothing and is not forwarded (RFC 9110
 // section 7.8).
 func (x *exchange) wantsWebSocket() bool {
-	if x.route.Config.WebSocket == nil || x.method != "GET" || x.http10 || x.body != nil || !x.answer.tunnels() {
+	if x.route.Config.WebSocket == nil || x.method != "GET" || x.http10 || x.body != nil {
 		return false
 	}
 	protocol, n := x.fields.Field("Upgrade")
@@ -26,7 +26,7 @@ func (x *exchange) wantsWebSocket() bool {
 		return false
 	}
 	_, keys := x.fields.Field("Sec-WebSocket-Key")
-	return keys == 1
+	return keys == 1 && x.answer.tunnels()
 }
 
 // tunnel opens a WebSocket: the upstream is asked as for any request, and

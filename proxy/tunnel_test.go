@@ -242,3 +242,19 @@ func TestFrames(t *testing.T) {
 		t.Errorf("in one: %+v", whole)
 	}
 }
+
+// TestSameSiteOfSocketRoute asks, as explain does, without a transport.
+func TestSameSiteOfSocketRoute(t *testing.T) {
+	w := newWorld(t, socketSettings())
+	s := w.gate.Current()
+	r := s.Policy().Routes()[0]
+	if r.Config.WebSocket == nil {
+		t.Fatal("the first route has no WebSockets")
+	}
+	if !s.SameSite(r, "GET", "https", "gate.example", "", "") {
+		t.Error("a plain GET needs proof of its origin")
+	}
+	if s.SameSite(r, "POST", "https", "gate.example", "https://evil.example", "") {
+		t.Error("a POST from elsewhere does not")
+	}
+}
