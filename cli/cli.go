@@ -87,6 +87,7 @@ func RunContext(ctx context.Context, args []string, s Streams) int {
 }
 
 func newRoot(s Streams) *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "hopgate",
 		Short: "An edge authorization proxy for backend APIs",
@@ -104,11 +105,18 @@ Exit status: 0 good, 1 a check or test failed, 2 wrong usage or configuration.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          unknownCommand,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if version {
+				_, err := io.WriteString(s.Out, versionLine())
+				return err
+			}
+			return c.Help()
+		},
 	}
 	root.SetFlagErrorFunc(unknownFlag)
-	root.Version = fullVersion()
-	root.SetVersionTemplate(versionLine())
+	// A flag of our own: cobra's takes a text/template, which would keep the
+	// linker from leaving out of the program what nothing calls.
+	root.Flags().BoolVarP(&version, "version", "v", false, "version for hopgate")
 	root.AddCommand(
 		newServe(s), newCheck(s), newTest(s), newExplain(s), newPurge(s), newDemo(s),
 		newInit(s), newToken(s), newSchema(s), newVersion(s),

@@ -15,7 +15,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/template"
 
 	"github.com/spf13/cobra"
 
@@ -90,11 +89,7 @@ func runInit(s Streams, name, dir string) error {
 		return unusable("cannot make the folder: %v", err)
 	}
 	for _, file := range names {
-		text, err := start.render(files[file])
-		if err != nil {
-			return failed("cannot write %s: %v", file, err)
-		}
-		if err := writeNew(filepath.Join(dir, file), text); err != nil {
+		if err := writeNew(filepath.Join(dir, file), start.render(files[file])); err != nil {
 			return unusable("cannot write: %v", err)
 		}
 	}
@@ -111,7 +106,7 @@ Next:
   3. hopgate check%s
   4. hopgate test%s
   5. hopgate serve%s
-`, config, filepath.Join(dir, "hopgate.test.yaml"), config, start.SecretName, flag, flag, flag)
+`, config, filepath.Join(dir, "hopgate.test.yaml"), config, start.secret, flag, flag, flag)
 	return err
 }
 
@@ -125,43 +120,69 @@ func writeNew(path string, text []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// starter is what the templates of init are filled with.
+// starter fills the templates of init: {{word}} is a text, and a line that
+// ends in the {{word}} of a list stands once for each of its items.
 type starter struct {
-	token.Preset
-	Endpoint   string
-	SecretName string // environment variable
-	SelfPath   string // of the test's user
-	TestClaims []string
+	secret string // environment variable
+	texts  *strings.Replacer
+	lists  map[string][]string
 }
 
 func newStarter(p token.Preset) *starter {
-	s := &starter{
-		Preset:     p,
-		Endpoint:   "https://backend.example.com",
-		SecretName: "BACKEND_SECRET_KEY",
-		SelfPath:   "/v1/users/" + url.PathEscape(p.User),
-	}
+	// Clerk is identity provider and backend in one.
+	endpoint, secret := "https://backend.example.com", "BACKEND_SECRET_KEY"
 	if p.Name == "clerk" {
-		// Clerk is identity provider and backend in one.
-		s.Endpoint, s.SecretName = "https://api.clerk.com", "CLERK_SECRET_KEY"
+		endpoint, secret = "https://api.clerk.com", "CLERK_SECRET_KEY"
+	}
+	s := &starter{
+		secret: secret,
+		texts: strings.NewReplacer(
+			"{{name}}", p.Name,
+			"{{title}}", p.Title,
+			"{{issuer}}", p.Issuer,
+			"{{endpoint}}", endpoint,
+			"{{secret}}", secret,
+			"{{path}}", "/v1/users/"+url.PathEscape(p.User), // of the test's user
+		),
+		lists: map[string][]string{"{{mapping}}": p.Mapping, "{{comment}}": nil, "{{accepted}}": nil, "{{claims}}": nil},
+	}
+	for _, line := range p.Comment {
+		s.lists["{{comment}}"] = append(s.lists["{{comment}}"], "# "+line)
+	}
+	for _, a := range []struct{ key, value string }{
+		{"audiences", p.Audience}, {"authorized_parties", p.Party}, {"client_ids", p.ClientID},
+	} {
+		if a.value != "" {
+			s.lists["{{accepted}}"] = append(s.lists["{{accepted}}"], a.key+": ["+quote(a.value)+"] # <--")
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Claims)) {
 		if name == "iss" {
 			continue // filled in from the configuration, so that it follows it
 		}
-		s.TestClaims = append(s.TestClaims, quote(name)+": "+flow(p.Claims[name]))
+		s.lists["{{claims}}"] = append(s.lists["{{claims}}"], quote(name)+": "+flow(p.Claims[name]))
 	}
 	return s
 }
 
-func (s *starter) render(text string) ([]byte, error) {
-	t, err := template.New("").Funcs(template.FuncMap{"quote": quote}).Parse(text)
-	if err != nil {
-		return nil, err
-	}
+// render is a dozen lines because text/template would keep the linker from
+// leaving out of the program what nothing calls.
+func (s *starter) render(text string) []byte {
 	var b bytes.Buffer
-	err = t.Execute(&b, s)
-	return b.Bytes(), err
+	for line := range strings.Lines(text) {
+		before, word := line, ""
+		if i := strings.LastIndex(line, "{{"); i >= 0 {
+			before, word = line[:i], strings.TrimSuffix(line[i:], "\n")
+		}
+		list, ok := s.lists[word]
+		if !ok {
+			b.WriteString(s.texts.Replace(line))
+		}
+		for _, item := range list {
+			b.WriteString(before + item + "\n")
+		}
+	}
+	return b.Bytes()
 }
 
 var plainScalar = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./:|-]*$`)
