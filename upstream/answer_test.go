@@ -54,7 +54,7 @@ func readAnswer(q *Request, pieces ...string) outcome {
 	c := &conn{link: &link{Conn: &scripted{pieces: pieces}}, e: e, expires: until, cut: func() {}}
 	r := new(Response)
 	defer r.Release()
-	r.begin(context.Background(), p, c, attempt{timeout: time.Minute, until: until})
+	r.begin(context.Background(), p, c, &attempt{timeout: time.Minute, until: until})
 	err := r.readHead(q, "")
 	if err != nil {
 		return outcome{err: r.failed(err)}

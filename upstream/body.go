@@ -69,9 +69,9 @@ func (r *Response) readBody(q *Request, until time.Time) error {
 		// and the caller for the head.
 		waits = false
 	}
-	if waits || b.kind == counted {
-		now := time.Now()
-		r.c.readUntil(now, until)
+	here := b.kind == counted && int64(len(r.buf)-b.from) >= r.head.length
+	if !here && (waits || b.kind == counted) && !r.c.readBy.want.Equal(until) {
+		r.c.readUntil(readClock(), until)
 	}
 	var err error
 	switch b.kind {
@@ -222,7 +222,7 @@ func (s *stream) Read(p []byte) (int, error) {
 // the window.
 func (r *Response) fill(p []byte) (int, error) {
 	b := &r.body
-	now := time.Now()
+	now := readClock()
 	r.c.readUntil(now, now.Add(r.silence))
 	switch b.kind {
 	case counted:

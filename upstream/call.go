@@ -41,7 +41,7 @@ type call struct {
 }
 
 // stream makes one attempt on a place at a session.
-func (p *Pool) stream(ctx context.Context, q *Request, r *Response, s *session, a attempt) (again bool, err error) {
+func (p *Pool) stream(ctx context.Context, q *Request, r *Response, s *session, a *attempt) (again bool, err error) {
 	c := &call{p: p, s: s, parent: ctx, left: -1, pause: a.timeout, upload: newUpload(q, bytes.NewReader(q.Body))}
 	r.exchange = exchange{ctx: ctx, p: p, silence: max(a.timeout, leastSilence)}
 	r.buf = r.buf[:0]
@@ -50,7 +50,7 @@ func (p *Pool) stream(ctx context.Context, q *Request, r *Response, s *session, 
 	headBy := a.until
 	if h := p.settings.header; h > 0 && h < a.timeout {
 		c.pause = h
-		if t := time.Now().Add(h); t.Before(headBy) {
+		if t := readClock().Add(h); t.Before(headBy) {
 			headBy = t
 		}
 	}
@@ -436,7 +436,7 @@ func (c *call) expire() {
 	if c.until.IsZero() {
 		return
 	}
-	now, until := time.Now(), c.until
+	now, until := readClock(), c.until
 	if u := c.upload; u != nil && u.stream {
 		if t := u.moving(now, c.pause); t.After(until) {
 			until = t
@@ -467,7 +467,7 @@ func (s *callStream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	c.arm(time.Now().Add(r.silence))
+	c.arm(readClock().Add(r.silence))
 	n, err := c.read(p)
 	c.disarm(r.silence)
 	if errors.Is(err, io.EOF) {

@@ -47,9 +47,12 @@ func Compile(name string, u config.Upstream, prev *Pool, o Options, errs *config
 	if prev != nil && reflect.DeepEqual(prev.settings, s) {
 		return prev
 	}
-	p := &Pool{name: name, settings: s, now: o.Now, multiplexed: u.Protocol == "h2" || u.Protocol == "h2c"}
+	p := &Pool{
+		name: name, settings: s, now: o.Now, sameClock: o.Now == nil,
+		multiplexed: u.Protocol == "h2" || u.Protocol == "h2c",
+	}
 	if p.now == nil {
-		p.now = time.Now
+		p.now = readClock
 	}
 	fields := ""
 	if f := u.Secret; f != nil && k.checkSecret() {

@@ -20,4 +20,4 @@ func (d *deadline) set(now, t time.Time) (move bool) {
 }
 
 // early tells that a timer that fired did so too early.
-func (d *deadline) early() bool { return time.Now().Before(d.want) }
+func (d *deadline) early() bool { return readClock().Before(d.want) }

@@ -76,7 +76,11 @@ func (h *health) tried(now time.Time) {
 }
 
 // succeeded notes that an answer came.
-func (h *health) succeeded() { *h = health{} }
+func (h *health) succeeded() {
+	if h.failures != 0 || h.trips != 0 {
+		*h = health{}
+	}
+}
 
 // load is the number of exchanges in progress.
 func (e *endpoint) load() int { return e.open - len(e.idle) + e.streams }
@@ -112,7 +116,7 @@ func (e *endpoint) dial(ctx context.Context, now time.Time, timeout time.Duratio
 	}
 	l.records = new(records)
 	c.tls = tls.Client(l, e.tls)
-	started := time.Now()
+	started := readClock()
 	l.readUntil(started, started.Add(timeout))
 	l.writeUntil(started, started.Add(timeout))
 	if err := c.tls.HandshakeContext(ctx); err != nil {

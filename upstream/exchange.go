@@ -36,48 +36,58 @@ func (p *Pool) Do(ctx context.Context, q *Request, r *Response) error {
 }
 
 // do is Do, or Upgrade where a protocol is named.
-
 func (p *Pool) do(ctx context.Context, q *Request, r *Response, upgrade string) error {
-	err := p.repeat(ctx, q, r, upgrade)
+	r.Release()
+	r.attempts, r.endpoint, r.took = 0, "", 0
+	if err := q.check(p.secret); err != nil {
+		return err
+	}
+	a := attempt{first: true, now: began(q.Now), timeout: p.settings.timeout, upgrade: upgrade}
+	if q.Timeout > 0 {
+		a.timeout = q.Timeout
+	}
+	a.until = a.now.Add(a.timeout)
+	start := a.now
+	err := p.repeat(ctx, q, r, &a)
+	r.took = readClock().Sub(start)
 	if err != nil {
 		r.Release()
 	}
 	return err
 }
 
+// began gives the moment at which an exchange begins: what the caller says,
+// or else now.
+func began(told time.Time) time.Time {
+	if told.IsZero() {
+		return readClock()
+	}
+	return moment(ticks(told))
+}
+
 // repeat makes attempts until one succeeds or none is left.
-func (p *Pool) repeat(ctx context.Context, q *Request, r *Response, upgrade string) error {
-	r.Release()
-	r.attempts, r.endpoint = 0, ""
-	if err := q.check(p.secret); err != nil {
-		return err
-	}
-	timeout := p.settings.timeout
-	if q.Timeout > 0 {
-		timeout = q.Timeout
-	}
-	until := time.Now().Add(timeout)
-	first := true
+func (p *Pool) repeat(ctx context.Context, q *Request, r *Response, a *attempt) error {
 	var avoid *endpoint
 	var failure error
 	for {
-		e, again, err := p.turn(ctx, q, r, avoid, attempt{first: first, timeout: timeout, until: until, upgrade: upgrade})
+		e, again, err := p.turn(ctx, q, r, avoid, a)
+		if err == nil {
+			r.attempts++
+			return nil
+		}
 		if e == nil {
 			if failure != nil {
 				return failure
 			}
 			return err
 		}
-		first = false
+		a.first, a.now = false, readClock()
 		if errors.Is(err, errStale) {
 			continue
 		}
 		r.attempts++
-		if err == nil {
-			return nil
-		}
 		failure = fmt.Errorf("upstream %s, endpoint %s: %w", p.name, e.text, err)
-		if !again || r.attempts >= p.settings.attempts || ctx.Err() != nil || !time.Now().Before(until) || !p.mayRetry() {
+		if !again || r.attempts >= p.settings.attempts || ctx.Err() != nil || !a.now.Before(a.until) || !p.mayRetry() {
 			return failure
 		}
 		avoid = e
@@ -86,7 +96,7 @@ func (p *Pool) repeat(ctx context.Context, q *Request, r *Response, upgrade stri
 
 // turn makes one attempt at an endpoint that it chooses. Where there was none
 // to be had, e is nil.
-func (p *Pool) turn(ctx context.Context, q *Request, r *Response, avoid *endpoint, a attempt) (e *endpoint, again bool, err error) {
+func (p *Pool) turn(ctx context.Context, q *Request, r *Response, avoid *endpoint, a *attempt) (e *endpoint, again bool, err error) {
 	if p.multiplexed {
 		s, e, err := p.seat(ctx, avoid, a.first, a.until)
 		if e == nil {
@@ -102,7 +112,7 @@ func (p *Pool) turn(ctx context.Context, q *Request, r *Response, avoid *endpoin
 		again, err = p.stream(ctx, q, r, s, a)
 		return e, again, err
 	}
-	t, err := p.take(ctx, avoid, a.first, a.until)
+	t, err := p.take(ctx, avoid, a)
 	if err != nil {
 		return nil, false, err
 	}
@@ -111,9 +121,11 @@ func (p *Pool) turn(ctx context.Context, q *Request, r *Response, avoid *endpoin
 	return t.e, again, err
 }
 
-// attempt is what bounds one attempt.
+// attempt is what bounds one attempt. now is when it began, or when what it
+// had to wait for came.
 type attempt struct {
 	first   bool // of its request
+	now     time.Time
 	timeout time.Duration
 	until   time.Time
 	upgrade string
@@ -121,10 +133,10 @@ type attempt struct {
 
 // try makes one attempt at the endpoint of t. again tells that another one
 // could do no harm. The error errStale means that nothing was tried.
-func (p *Pool) try(ctx context.Context, q *Request, r *Response, t taken, a attempt) (again bool, err error) {
+func (p *Pool) try(ctx context.Context, q *Request, r *Response, t taken, a *attempt) (again bool, err error) {
 	c := t.c
 	if c == nil {
-		if c, err = p.connect(ctx, t.e, a.until); err != nil {
+		if c, err = p.connect(ctx, t.e, a); err != nil {
 			p.give(t.e, nil)
 			if ctx.Err() == nil {
 				p.report(t.e, true)
@@ -134,14 +146,14 @@ func (p *Pool) try(ctx context.Context, q *Request, r *Response, t taken, a atte
 	}
 	r.begin(ctx, p, c, a)
 	sent, err := r.ask(q, c, a)
-	if errors.Is(err, errStale) {
-		r.drop()
-		return true, err
-	}
 	if err == nil {
 		err = r.readHead(q, a.upgrade)
 	}
 	if err != nil {
+		if errors.Is(err, errStale) {
+			r.drop()
+			return true, err
+		}
 		again = sent == 0 || len(r.buf) == 0 && q.Stream == nil && idempotent(q.Method)
 		return again, r.failed(err)
 	}
@@ -172,7 +184,7 @@ func (r *Response) settle(q *Request, until time.Time) error {
 }
 
 // begin takes a connection for an attempt.
-func (r *Response) begin(ctx context.Context, p *Pool, c *conn, a attempt) {
+func (r *Response) begin(ctx context.Context, p *Pool, c *conn, a *attempt) {
 	r.exchange = exchange{ctx: ctx, p: p, c: c, silence: max(a.timeout, leastSilence)}
 	r.buf = r.buf[:0]
 	r.head.reset(0)
@@ -193,9 +205,9 @@ func watch(ctx context.Context, f func()) func() bool {
 
 // ask sends the request, and reads the first bytes of the answer where that
 // goes in one. sent is how many bytes may have reached the upstream.
-func (r *Response) ask(q *Request, c *conn, a attempt) (sent int, err error) {
+func (r *Response) ask(q *Request, c *conn, a *attempt) (sent int, err error) {
 	joined := q.build(c.e, a.upgrade)
-	now := time.Now()
+	now := a.now
 	headBy, pause := a.until, a.timeout
 	if h := r.p.settings.header; h > 0 && h < a.timeout {
 		pause = h
@@ -215,7 +227,7 @@ func (r *Response) ask(q *Request, c *conn, a attempt) (sent int, err error) {
 	more := stream != nil || !joined
 	n, sent, err := c.start(q.out, r.buf[:cap(r.buf)], more)
 	r.buf = r.buf[:n]
-	if !errors.Is(err, errPartial) {
+	if err == nil || !errors.Is(err, errPartial) {
 		return sent, err
 	}
 	s := &sender{
@@ -225,7 +237,7 @@ func (r *Response) ask(q *Request, c *conn, a attempt) (sent int, err error) {
 	if !joined {
 		s.body = q.Body
 	}
-	s.moved.Store(now.UnixNano())
+	s.moved.Store(ticks(now))
 	if s.stream != nil {
 		c.pace = pause
 	} else {
@@ -287,7 +299,7 @@ func (r *Response) receive(b []byte) (int, error) {
 			continue
 		}
 		if s := r.sender; s != nil && s.stream != nil && isTimeout(err) {
-			now := time.Now()
+			now := readClock()
 			if t := s.moving(now); now.Before(t) {
 				r.c.readUntil(now, t)
 				continue

@@ -145,7 +145,7 @@ func (l *link) goOn(progress bool) bool {
 	l.writes.Lock()
 	defer l.writes.Unlock()
 	if progress && l.pace > 0 {
-		l.writeBy.want = time.Now().Add(l.pace)
+		l.writeBy.want = readClock().Add(l.pace)
 	}
 	if !l.writeBy.early() {
 		return false

@@ -44,60 +44,44 @@ func (l *link) takeTurns() error {
 // advance does what can be done without waiting: look, write, read. It tells
 // whether the exchange is over.
 func (l *link) advance(fd uintptr) bool {
-	if l.phase == peeking {
-		if waiting(fd) {
-			l.failure = errStale
-			return true
-		}
-		l.phase = writing
-	}
-	if l.phase == writing {
-		n, err := retried(syscall.Write, fd, l.out)
-		if errors.Is(err, syscall.EAGAIN) {
-			err = nil
-		}
-		l.wrote = max(n, 0)
+	if l.phase == reading {
+		n, errno := receive(fd, l.in)
 		switch {
-		case err != nil:
-			l.failure = os.NewSyscallError("write", err)
-			return true
-		case l.wrote < len(l.out) || len(l.in) == 0:
-			l.failure = errPartial
-			return true
+		case errno == 0:
+			l.n = n
+		case errno == syscall.EAGAIN:
+			return false
+		default:
+			l.failure = os.NewSyscallError("read", errno)
 		}
-		l.phase = reading
-		return false
+		return true
 	}
-	n, err := retried(syscall.Read, fd, l.in)
-	if errors.Is(err, syscall.EAGAIN) {
-		return false
+	if l.phase == peeking && waiting(fd) {
+		l.failure = errStale
+		return true
 	}
-	l.n = max(n, 0)
-	if err != nil {
-		l.failure = os.NewSyscallError("read", err)
+	l.phase = writing
+	n, errno := send(fd, l.out)
+	switch {
+	case errno == 0:
+		l.wrote = n
+	case errno != syscall.EAGAIN:
+		l.failure = os.NewSyscallError("write", errno)
+		return true
 	}
-	return true
-}
-
-// retried does a system call again where a signal interrupted it.
-func retried(call func(int, []byte) (int, error), fd uintptr, b []byte) (n int, err error) {
-	for {
-		if n, err = call(int(fd), b); !errors.Is(err, syscall.EINTR) {
-			return n, err
-		}
+	if l.wrote < len(l.out) || len(l.in) == 0 {
+		l.failure = errPartial
+		return true
 	}
+	l.phase = reading
+	return false
 }
 
 // waiting tells whether anything is there to be read: bytes, an end, or an
 // error.
 func waiting(fd uintptr) bool {
-	var one [1]byte
-	for {
-		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if !errors.Is(err, syscall.EINTR) {
-			return !errors.Is(err, syscall.EAGAIN)
-		}
-	}
+	_, errno := peek(fd)
+	return errno != syscall.EAGAIN
 }
 
 // quiet tells whether nothing waits to be read.
@@ -107,14 +91,15 @@ func (l *link) quiet() bool {
 
 // readStill reads without waiting.
 func (l *link) readStill(b []byte) (n int, err error) {
-	failed := l.raw.Control(func(fd uintptr) { n, err = retried(syscall.Read, fd, b) })
+	var errno syscall.Errno
+	failed := l.raw.Control(func(fd uintptr) { n, errno = receive(fd, b) })
 	switch {
 	case failed != nil:
 		return 0, failed
-	case errors.Is(err, syscall.EAGAIN):
+	case errno == syscall.EAGAIN:
 		return 0, errWouldWait
-	case err != nil:
-		return 0, os.NewSyscallError("read", err)
+	case errno != 0:
+		return 0, os.NewSyscallError("read", errno)
 	case n == 0:
 		return 0, io.EOF
 	}

@@ -12,8 +12,8 @@ import (
 // are ready to use.
 type Options struct {
 	// Now is the clock by which connections age, endpoints are set aside
-	// and the retry budget counts. Nil means time.Now. Timeouts always run
-	// by the system's clock.
+	// and the retry budget counts. Nil means the
+	// system's clock, by which timeouts always run.
 	Now func() time.Time
 }
 
@@ -24,6 +24,9 @@ type Pool struct {
 	settings settings
 	secret   string // name of the secret's field
 	now      func() time.Time
+
+	// sameClock tells that now is the clock by which timeouts run.
+	sameClock bool
 
 	multiplexed bool   // HTTP/2 is spoken
 	credential  string // the secret itself
@@ -76,10 +79,13 @@ func (p *Pool) Close() {
 
 // take gets a kept connection, or a place to open one, waiting until ctx or
 // the time is over. avoid, where not nil, is an endpoint that just failed.
-func (p *Pool) take(ctx context.Context, avoid *endpoint, first bool, until time.Time) (taken, error) {
-	now := p.now()
+func (p *Pool) take(ctx context.Context, avoid *endpoint, a *attempt) (taken, error) {
+	now := a.now
+	if !p.sameClock {
+		now = p.now()
+	}
 	p.mu.Lock()
-	if first {
+	if a.first {
 		p.budget.request(now)
 	}
 	if t := p.choose(now, avoid); t.e != nil {
@@ -94,11 +100,12 @@ func (p *Pool) take(ctx context.Context, avoid *endpoint, first bool, until time
 	p.waiting = append(p.waiting, w)
 	p.mu.Unlock()
 
-	patience := time.NewTimer(min(p.settings.connect, time.Until(until)))
+	patience := time.NewTimer(min(p.settings.connect, time.Until(a.until)))
 	defer patience.Stop()
 	var err error
 	select {
 	case t := <-w.got:
+		a.now = readClock()
 		return t, nil
 	case <-ctx.Done():
 		err = broken(ctx, ctx.Err())
@@ -312,8 +319,8 @@ func (p *Pool) sweep() {
 }
 
 // connect opens a connection at a place that was taken.
-func (p *Pool) connect(ctx context.Context, e *endpoint, until time.Time) (*conn, error) {
-	left := time.Until(until)
+func (p *Pool) connect(ctx context.Context, e *endpoint, a *attempt) (*conn, error) {
+	left := time.Until(a.until)
 	timeout := p.settings.connect
 	if left <= 0 {
 		return nil, context.DeadlineExceeded
@@ -324,5 +331,6 @@ func (p *Pool) connect(ctx context.Context, e *endpoint, until time.Time) (*conn
 		return nil, connectFault(err)
 	}
 	c.used = now
+	a.now = readClock()
 	return c, nil
 }

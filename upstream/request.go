@@ -37,6 +37,10 @@ type Request struct {
 	// and its body where that is held whole; retries included. 0 means the
 	// upstream's. Time in which Stream makes progress does not count.
 	Timeout time.Duration
+	// Now, where it is not zero, is the moment at which Do is called, so that
+	// the pool need not read the clock. It must come from time.Now: the
+	// timeouts of the request run from it.
+	Now time.Time
 	// MaxHold is the size up to which the answer's body is held whole, in
 	// bytes. 0 means what came with the head, or at most 64 KiB of known
 	// length. MustHold refuses a larger one with ErrTooLarge instead of

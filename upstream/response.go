@@ -3,6 +3,7 @@ package upstream
 import (
 	"io"
 	"slices"
+	"time"
 )
 
 // Response is the answer to one request. The zero Response is ready to be
@@ -22,6 +23,7 @@ type Response struct {
 	exchange
 	attempts int
 	endpoint string
+	took     time.Duration
 }
 
 // noCopy lets go vet complain about copies: two would give back one
@@ -118,6 +120,10 @@ func (r *Response) Attempts() int { return r.attempts }
 // Endpoint is the endpoint that was tried last, as configured. It stays
 // after Release.
 func (r *Response) Endpoint() string { return r.endpoint }
+
+// Took is how long Do took, from Request.Now on where that was given. It
+// stays after Release.
+func (r *Response) Took() time.Duration { return r.took }
 
 // Release gives back the connection where the answer was read to its end,
 // and closes it otherwise. It waits until the request's Stream is no longer

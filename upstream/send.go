@@ -22,7 +22,7 @@ type sender struct {
 	length int64 // of stream; -1: chunked
 	pause  time.Duration
 
-	moved   atomic.Int64 // when something was sent last, by Unix nanoseconds
+	moved   atomic.Int64 // when something was sent last, in ticks
 	asking  atomic.Bool  // in stream.Read
 	last    atomic.Bool  // the last bytes are being sent
 	stopped atomic.Bool
@@ -130,7 +130,7 @@ func (s *sender) read(b []byte) (int, error) {
 	}
 	s.asking.Store(true)
 	n, err := s.stream.Read(b)
-	s.moved.Store(time.Now().UnixNano())
+	s.moved.Store(ticks(readClock()))
 	s.asking.Store(false)
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
@@ -149,11 +149,11 @@ func (s *sender) write(b []byte) error {
 		return errStopped
 	}
 	if s.stream != nil {
-		now := time.Now()
+		now := readClock()
 		s.c.writeUntil(now, now.Add(s.pause))
 	}
 	_, err := s.c.write(b)
-	s.moved.Store(time.Now().UnixNano())
+	s.moved.Store(ticks(readClock()))
 	return err
 }
 
@@ -164,7 +164,7 @@ func (s *sender) moving(now time.Time) time.Time {
 	if s.asking.Load() {
 		return now.Add(s.pause)
 	}
-	return time.Unix(0, s.moved.Load()).Add(s.pause)
+	return moment(s.moved.Load()).Add(s.pause)
 }
 
 // over tells whether all was sent, waiting a moment where it is just about

@@ -125,7 +125,7 @@ func (e *endpoint) seats(now time.Time, most int) bool {
 // waiting where none may be opened. e is the endpoint that was tried; nil
 // where none was. The place has to be left.
 func (p *Pool) seat(ctx context.Context, avoid *endpoint, first bool, until time.Time) (s *session, e *endpoint, err error) {
-	patience := time.Now().Add(p.settings.connect)
+	patience := readClock().Add(p.settings.connect)
 	if until.Before(patience) {
 		patience = until
 	}

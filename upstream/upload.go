@@ -20,7 +20,7 @@ type upload struct {
 
 	began   atomic.Bool
 	asking  atomic.Bool  // in from.Read
-	moved   atomic.Int64 // when something was read last, by Unix nanoseconds
+	moved   atomic.Int64 // when something was read last, in ticks
 	ended   atomic.Bool  // all of it was read, or it failed
 	stopped atomic.Bool
 
@@ -39,7 +39,7 @@ func newUpload(q *Request, body io.Reader) *upload {
 		return nil
 	}
 	u.left = u.length
-	u.moved.Store(time.Now().UnixNano())
+	u.moved.Store(ticks(readClock()))
 	return u
 }
 
@@ -61,7 +61,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.began.Store(true)
 	u.asking.Store(true)
 	n, err := u.from.Read(p)
-	u.moved.Store(time.Now().UnixNano())
+	u.moved.Store(ticks(readClock()))
 	u.asking.Store(false)
 	if u.left > 0 {
 		u.left -= int64(n)
@@ -115,5 +115,5 @@ func (u *upload) moving(now time.Time, pause time.Duration) time.Time {
 	if u.asking.Load() && !u.duplex {
 		return now.Add(pause)
 	}
-	return time.Unix(0, u.moved.Load()).Add(pause)
+	return moment(u.moved.Load()).Add(pause)
 }
