@@ -184,7 +184,12 @@ type aliases struct {
 	loose dropSet
 }
 
-func newAliases(names ...string) aliases { return aliases{names, newDropSet(names)} }
+func newAliases(names ...string) aliases {
+	if len(names) == 0 {
+		return aliases{}
+	}
+	return aliases{names, newDropSet(names)}
+}
 
 // without takes out, in place, the fields that a backend could take for one
 // that the route decides by.

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -84,8 +83,8 @@ type pool struct {
 // route is what the enforcement point adds to a policy.Route.
 type route struct {
 	*policy.Route
-	issuers     token.IssuerSet
-	parties     []string // authorized parties of the issuers: origins of the front ends
+	*callers
+	*fieldRules
 	pool        *pool
 	filter      *filter.Filter
 	cacheRule   cache.Rule
@@ -100,14 +99,6 @@ type route struct {
 	policyField string // RateLimit-Policy
 	cors        *cors
 	aliases     aliases
-	credentials []string // request fields that may hold the token
-	drop        dropSet  // request fields that do not pass
-	dropRead    dropSet  // those that do not where the request changes nothing
-	dropKept    dropSet  // those that do not where the answer may be kept
-	dropAnswer  dropSet  // response fields that do not pass
-	dropStored  dropSet  // response fields that are not even stored
-	tokenParams []string
-	protocols   []string // WebSocket subprotocols that announce a token
 	maxBody     int64
 	timeout     time.Duration
 	fingerprint [16]byte // of what shapes the answers, for cache keys
@@ -152,8 +143,10 @@ func (g *Gate) Compile(cfg *config.Config, errs *config.Errors) *Snapshot {
 	s.compileTLS(cfg, prev, errs)
 	s.compileCache(cfg, prev, errs, g.now)
 	s.compileWebhooks(cfg, prev)
+	shared := newCommon(prev)
+	s.routes = make([]*route, 0, len(cfg.Routes))
 	for _, r := range s.policy.Routes() {
-		s.routes = append(s.routes, s.compileRoute(r, prev, errs, g.metrics))
+		s.routes = append(s.routes, s.compileRoute(r, errs, g.metrics, shared))
 	}
 	return s
 }
@@ -175,25 +168,22 @@ func (s *Snapshot) compileCache(cfg *config.Config, prev *Snapshot, errs *config
 	s.cache = c
 }
 
-func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Errors, m *telemetry.Metrics) *route {
+func (s *Snapshot) compileRoute(r *policy.Route, errs *config.Errors, metrics *telemetry.Metrics, m *common) *route {
 	c := r.Config
 	rt := &route{
 		Route:   r,
-		issuers: s.verifier.Set(c.Issuer),
+		callers: m.callersOf(s, c.Issuer),
 		pool:    s.pools[c.Upstream],
 		maxBody: int64(c.MaxBodyBytes),
 		timeout: c.Timeout,
 		cors:    s.cors,
-		metrics: m.Route(c.ID),
+		metrics: metrics.Route(c.ID),
 	}
 	if rt.maxBody == 0 {
 		rt.maxBody = int64(s.Config.Server.MaxBodyBytes)
 	}
 	if c.CORS != nil {
 		rt.cors = compileCORS(c.CORS)
-	}
-	for _, name := range c.Issuer {
-		rt.parties = append(rt.parties, s.Config.Issuers[name].AuthorizedParties...)
 	}
 	if len(c.Response.Remove)+len(c.Response.Keep) > 0 {
 		f, err := filter.Compile(c.Response.Remove, c.Response.Keep)
@@ -231,50 +221,15 @@ func (s *Snapshot) compileRoute(r *policy.Route, prev *Snapshot, errs *config.Er
 		rt.maxHold = min(wholeBody, int64(s.Config.Cache.MaxEntryBytes))
 	}
 	rt.maxEntry = int64(s.Config.Cache.MaxEntryBytes)
-	rt.drop = newDropSet(neverForwarded, identityFields(c, &up), c.Request.Remove, []string{s.requestID}, s.verifier.TokenFields(rt.issuers))
-	rt.credentials = s.verifier.TokenFields(rt.issuers)
-	if len(s.verifier.TokenCookies(rt.issuers)) > 0 {
-		rt.credentials = append(rt.credentials, "Cookie")
-	}
-	rt.aliases = newAliases(r.FieldsRead()...)
+	read := r.FieldsRead()
 	if c.Cache != nil {
-		rt.aliases = newAliases(append(r.FieldsRead(), c.Cache.VaryOn...)...)
+		read = append(read, c.Cache.VaryOn...)
 	}
-	rt.tokenParams = s.verifier.TokenParams(rt.issuers)
-	rt.protocols = s.verifier.TokenProtocols(rt.issuers)
-	if rt.filter != nil {
-		rt.drop.add(acceptEncoding)
-		rt.drop.add(partial...)
-	}
-	rt.dropRead = maps.Clone(rt.drop)
-	if rt.filter != nil {
-		rt.dropRead.add(conditional...)
-	}
-	rt.dropKept = maps.Clone(rt.drop)
-	rt.dropKept.add(conditional...)
-	if !rt.cacheRule.Origin {
-		rt.dropKept.add(acceptEncoding)
-	}
-	rt.dropAnswer = newDropSet(c.Response.RemoveHeaders, []string{s.requestID}, forServers)
-	rt.dropStored = newDropSet(c.Response.RemoveHeaders, []string{s.requestID}, forServers, corsFields)
-	rt.dropAnswer.add(forHopgate)
-	if rt.private {
-		rt.dropAnswer.add(forCaches...)
-	}
-	if rt.private && rt.cached {
-		rt.dropAnswer.add("cache-status")
-	}
-	// Who may read an answer is said here alone.
-	rt.dropAnswer.add(corsFields...)
-	if rt.filter != nil {
-		// They describe the bytes before the filter.
-		described := []string{"etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"}
-		rt.dropAnswer.add(described...)
-		rt.dropStored.add(described...)
-	}
+	rt.aliases = newAliases(read...)
+	rt.fieldRules = m.fieldRulesOf(s, rt, c, &up)
 	if c.Limit != nil {
 		rt.limit = c.Limit
-		rt.limiter = prev.limiterOf(c)
+		rt.limiter = m.limiterOf(c)
 		if rt.limiter == nil {
 			rt.limiter = newLimiter(*c.Limit)
 		}
@@ -368,18 +323,6 @@ func (s *Snapshot) Upstreams() []string {
 // methods lists the methods of a path for Allow (RFC 9110 section 10.2.1).
 func (s *Snapshot) methods(host, path string) string {
 	return strings.Join(s.policy.Methods(host, path), ", ")
-}
-
-// limiterOf finds the limiter of a route whose limit did not change, so that
-// a reload does not refill anybody's budget.
-func (s *Snapshot) limiterOf(c *config.Route) *limiter {
-	for _, rt := range s.routes {
-		if rt.Config.ID == c.ID && rt.limit != nil &&
-			rt.limit.Rate == c.Limit.Rate && rt.limit.Burst == c.Limit.Burst && rt.limit.By == c.Limit.By {
-			return rt.limiter
-		}
-	}
-	return nil
 }
 
 // fingerprint identifies what shapes a route's stored answers: where a
