@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,23 +15,41 @@ type builder struct {
 	r     *Route
 	clerk bool     // tokens of Clerk are accepted
 	binds []func() // binds each expression, once it is known what the route reads
+	shape string   // what of the route expressions are compiled for
 }
 
 func (c *compiler) builder(r *Route) *builder {
-	b := &builder{compiler: c, r: r}
-	r.secret = []string{"authorization", "cookie", "proxy-authorization"}
 	names := r.Config.Issuer
 	if len(names) == 0 && !r.Config.Anonymous {
 		names = sortedKeys(c.cfg.Issuers)
 	}
+	of := c.issuersOf(names)
+	r.secret = of.secret
+	return &builder{compiler: c, r: r, clerk: of.clerk}
+}
+
+// issuers are what the routes that accept the tokens of the same issuers have
+// in common.
+type issuers struct {
+	secret []string // fields that carry the token, in small letters
+	clerk  bool
+}
+
+func (c *compiler) issuersOf(names []string) *issuers {
+	key := strings.Join(names, "\n")
+	if s := c.issuers[key]; s != nil {
+		return s
+	}
+	s := &issuers{secret: []string{"authorization", "cookie", "proxy-authorization"}}
 	for _, name := range names {
 		issuer := c.cfg.Issuers[name]
-		b.clerk = b.clerk || issuer.Preset == "clerk"
+		s.clerk = s.clerk || issuer.Preset == "clerk"
 		for _, t := range issuer.Tokens {
-			r.secret = append(r.secret, strings.ToLower(t.Header))
+			s.secret = append(s.secret, strings.ToLower(t.Header))
 		}
 	}
-	return b
+	c.issuers[key] = s
+	return s
 }
 
 // list compiles an allow or deny list.
@@ -41,24 +60,36 @@ func (b *builder) list(kind string, exprs []config.Expr, rules *[]rule) {
 		x := b.expression(e.Text, at)
 		b.truth(x, e)
 		rl := &(*rules)[i]
-		*rl = rule{name: fmt.Sprintf("%s[%d]", kind, i), x: x, eval: b.fault()}
+		*rl = rule{name: ruleName(kind, i), x: x, eval: fault}
 		if b.r.Config.Anonymous && x.who {
 			b.warn(at(mention{line: 1}), "nobody is signed in on an anonymous route, so that principal is empty in this rule")
 		}
 		b.binds = append(b.binds, func() {
-			if f, err := (&binder{b.r, x}).bool(x.checked.Expr()); err != nil {
+			f, err := b.rule(x)
+			if err != nil {
 				b.errs.Addf(at(mention{line: 1}), "the rule can't be compiled: %v", err)
-			} else {
-				rl.eval = f
 			}
+			rl.eval = f
 		})
 	}
 }
 
-// fault is what stands in for an expression with faults.
-func (b *builder) fault() boolFunc {
-	return func(*evaluation) (bool, error) { return false, errEvaluate }
+// ruleName names a rule of a list: allow[0].
+func ruleName(kind string, i int) string {
+	if i < len(ruleNames[kind]) {
+		return ruleNames[kind][i]
+	}
+	return fmt.Sprintf("%s[%d]", kind, i)
 }
+
+// ruleNames are the names of most rules.
+var ruleNames = map[string][]string{
+	"allow": {"allow[0]", "allow[1]", "allow[2]", "allow[3]"},
+	"deny":  {"deny[0]", "deny[1]", "deny[2]", "deny[3]"},
+}
+
+// fault is what stands in for an expression with faults.
+func fault(*evaluation) (bool, error) { return false, errEvaluate }
 
 // expression reads an expression of the route and notes what it reads.
 func (b *builder) expression(text string, at place) *expression {
@@ -77,11 +108,11 @@ func (b *builder) expression(text string, at place) *expression {
 
 // use notes a named rule that the route uses, and those that it uses.
 func (b *builder) use(name string, pos config.Position) {
-	if b.r.used[name] != nil {
+	if b.r.use(name) != nil {
 		return
 	}
 	x := b.named[name]
-	b.r.used[name] = x
+	b.r.named = append(b.r.named, namedRule{name: name, x: x})
 	b.note(x, func(mention) config.Position { return pos }, "rules."+name+" reads ")
 	if b.clerk {
 		b.permissions(x, exprPlace(b.cfg.Rules[name]))
@@ -147,28 +178,77 @@ func (b *builder) bind() {
 	if b.errs.Len() > 0 {
 		return // some part has no meaning
 	}
-	for _, name := range sortedKeys(r.used) {
-		b.bindRule(name)
-	}
+	b.bindNamed()
 	for _, f := range b.binds {
 		f()
 	}
 }
 
-// bindRule compiles a named rule for the route, after those that it uses.
-func (b *builder) bindRule(name string) {
+// binding is an expression that is compiled, for all routes with templates
+// and query parameters alike: what it is compiled to is the same.
+type binding struct {
+	shape string
+	x     *expression
+}
+
+// bindNamed compiles the named rules that the route uses.
+func (b *builder) bindNamed() {
 	r := b.r
-	if r.named[name] != nil {
+	var shape []byte
+	for _, names := range [][]string{r.pattern.params, r.query} {
+		shape = binary.AppendUvarint(shape, uint64(len(names)))
+		for _, name := range names {
+			shape = appendPart(shape, name)
+		}
+	}
+	if r.wholeQuery {
+		shape = append(shape, '*')
+	}
+	b.shape = string(shape)
+	if len(r.named) == 0 {
 		return
 	}
-	x := r.used[name]
-	for _, m := range x.rules {
+	for i := range r.named {
+		shape = appendPart(shape, r.named[i].name)
+	}
+	if same, ok := b.lists[string(shape)]; ok {
+		r.named = same
+		return
+	}
+	r.named = slices.Clone(r.named)
+	for i := range r.named {
+		b.bindRule(r.named[i].name)
+	}
+	b.lists[string(shape)] = r.named
+}
+
+// bindRule compiles a named rule for the route, after those that it uses.
+func (b *builder) bindRule(name string) {
+	n := b.r.use(name)
+	if n.eval != nil {
+		return
+	}
+	for _, m := range n.x.rules {
 		b.bindRule(m.text)
 	}
-	f, err := (&binder{r, x}).bool(x.checked.Expr())
+	f, err := b.rule(n.x)
 	if err != nil {
 		b.errs.Addf(b.cfg.Rules[name].Pos(1, 0), "the rule can't be compiled: %v", err)
-		f = b.fault()
 	}
-	r.named[name] = f
+	n.eval = f
+}
+
+// rule compiles an expression that gives true or false. Where that fails what
+// it gives fails.
+func (b *builder) rule(x *expression) (boolFunc, error) {
+	key := binding{b.shape, x}
+	if f := b.bound[key]; f != nil {
+		return f, nil
+	}
+	f, err := (&binder{b.r, x}).bool(x.checked.Expr())
+	if err != nil {
+		return fault, err
+	}
+	b.bound[key] = f
+	return f, nil
 }

@@ -23,13 +23,19 @@ type compiler struct {
 	texts  map[string]*expression
 	named  map[string]*expression
 	warned map[string]bool
+
+	// What routes share: in a long list most have the same issuers and rules.
+	issuers map[string]*issuers
+	bound   map[binding]boolFunc
+	lists   map[string][]namedRule
 }
 
 func newCompiler(cfg *config.Config, errs *config.Errors) *compiler {
 	return &compiler{
 		cfg: cfg, errs: errs, policy: &Policy{},
 		texts: map[string]*expression{}, named: map[string]*expression{},
-		warned: map[string]bool{},
+		warned: map[string]bool{}, issuers: map[string]*issuers{}, bound: map[binding]boolFunc{},
+		lists: map[string][]namedRule{},
 	}
 }
 
@@ -192,8 +198,7 @@ func constant(e ast.Expr) (value, known bool) {
 func (c *compiler) route(cfg *config.Route) {
 	r := &Route{
 		ID: cfg.ID, Index: len(c.policy.routes), Config: cfg,
-		pattern: &pattern{}, named: map[string]boolFunc{}, used: map[string]*expression{},
-		report: cfg.Mode == "report",
+		pattern: &pattern{}, report: cfg.Mode == "report",
 	}
 	c.policy.routes = append(c.policy.routes, r)
 	if p, fault := parsePattern(cfg.Match.Path); fault != "" {

@@ -101,8 +101,8 @@ var errNoRule = failure("there is no such rule")
 
 // rule evaluates a named rule.
 func (e *evaluation) rule(name string) (bool, error) {
-	if r := e.route.named[name]; r != nil {
-		return r(e)
+	if r := e.route.use(name); r != nil {
+		return r.eval(e)
 	}
 	return false, errNoRule
 }

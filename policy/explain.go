@@ -97,10 +97,11 @@ func (x *explainer) parts(of *expression, e ast.Expr, depth int) []Part {
 
 // ruleParts lists the parts of a named rule.
 func (x *explainer) ruleParts(name string, depth int) []Part {
-	of := x.e.route.used[name]
-	if of == nil || of.checked == nil || slices.Contains(x.rules, name) {
+	rule := x.e.route.use(name)
+	if rule == nil || rule.x.checked == nil || slices.Contains(x.rules, name) {
 		return nil
 	}
+	of := rule.x
 	x.rules = append(x.rules, name)
 	defer func() { x.rules = x.rules[:len(x.rules)-1] }()
 	return x.parts(of, of.checked.Expr(), depth)

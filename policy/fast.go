@@ -181,7 +181,10 @@ func (b *binder) selected(e ast.Expr) boolFunc {
 	operand, name := s.Operand(), s.FieldName()
 	if !s.IsTestOnly() {
 		if isVariable(operand, varRules) {
-			return b.route.named[name]
+			if r := b.route.use(name); r != nil {
+				return r.eval
+			}
+			return nil
 		}
 		return asBool(b.claim(e))
 	}

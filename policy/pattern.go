@@ -43,8 +43,8 @@ func parsePattern(template string) (*pattern, string) {
 	if template == "" || template[0] != '/' {
 		return nil, "the path template should start with a slash: /" + template
 	}
-	p := &pattern{}
 	parts := strings.Split(template[1:], "/")
+	p := &pattern{segments: make([]segment, 0, len(parts))}
 	for i, part := range parts {
 		last := i == len(parts)-1
 		if !strings.ContainsAny(part, "{}") {

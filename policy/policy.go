@@ -47,8 +47,7 @@ type Route struct {
 	pattern *pattern
 	deny    []rule
 	allow   []rule
-	named   map[string]boolFunc
-	used    map[string]*expression // named rules, for explanations
+	named   []namedRule // those that the route uses, after those that they use
 	report  bool
 
 	// What the route reads of a request.
@@ -69,6 +68,23 @@ type rule struct {
 	name string // deny[0], allow[1]
 	x    *expression
 	eval boolFunc
+}
+
+// namedRule is a named rule as it is for a route.
+type namedRule struct {
+	name string
+	x    *expression
+	eval boolFunc // nil before it is bound
+}
+
+// use gives a named rule of the route, or nil.
+func (r *Route) use(name string) *namedRule {
+	for i := range r.named {
+		if r.named[i].name == name {
+			return &r.named[i]
+		}
+	}
+	return nil
 }
 
 // NeedsBody tells whether the body has to be read before deciding.

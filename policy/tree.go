@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // tree is the route table of one host pattern: a tree of segments. Looking a
 // path up costs as many steps as the path has segments, whatever the number
@@ -13,11 +16,68 @@ type tree struct {
 // node is a place in the tree: what may follow the segments on the way to
 // it, and the routes whose template ends here.
 type node struct {
-	literals map[string]*node
-	decoded  map[string]*node // the same by what the text stands for, where a client could write one differently
+	literals branches
+	decoded  map[string]bool // what those stand for whose text is encoded
 	single   *node
 	ends     []end // routes that end here
 	rests    []end // routes that take everything from here on
+}
+
+// branches are the nodes that literal segments lead to. Most nodes have one
+// or two, and there are several to a route: a map for each would be most of
+// the table's memory.
+type branches struct {
+	few  []branch
+	many map[string]*node // instead of few from manyBranches on
+}
+
+type branch struct {
+	text string
+	node *node
+}
+
+const manyBranches = 8
+
+// get gives the node of a text, or nil.
+func (b *branches) get(text string) *node {
+	if b.many != nil {
+		return b.many[text]
+	}
+	for i := range b.few {
+		if b.few[i].text == text {
+			return b.few[i].node
+		}
+	}
+	return nil
+}
+
+// has tells whether a text has a node.
+func (b *branches) has(text []byte) bool {
+	if b.many != nil {
+		return b.many[string(text)] != nil
+	}
+	for i := range b.few {
+		if b.few[i].text == string(text) {
+			return true
+		}
+	}
+	return false
+}
+
+// put adds the node of a text that has none.
+func (b *branches) put(text string, n *node) {
+	if b.many == nil && len(b.few) < manyBranches {
+		b.few = append(b.few, branch{text, n})
+		return
+	}
+	if b.many == nil {
+		b.many = make(map[string]*node, 2*manyBranches)
+		for _, c := range b.few {
+			b.many[c.text] = c.node
+		}
+		b.few = nil
+	}
+	b.many[text] = n
 }
 
 // end is a route for one method.
@@ -65,14 +125,16 @@ func (t *tree) insert(p *pattern, method string, r *Route) *Route {
 }
 
 func (n *node) child(text string) *node {
-	c := n.literals[text]
+	c := n.literals.get(text)
 	if c == nil {
 		c = &node{}
-		if n.literals == nil {
-			n.literals, n.decoded = map[string]*node{}, map[string]*node{}
+		n.literals.put(text, c)
+		if plain := decodeSegment(text); plain != text {
+			if n.decoded == nil {
+				n.decoded = map[string]bool{}
+			}
+			n.decoded[plain] = true
 		}
-		n.literals[text] = c
-		n.decoded[decodeSegment(text)] = c
 	}
 	return c
 }
@@ -104,7 +166,7 @@ func (l *lookup) walk(n *node, path string) *Route {
 	if i := strings.IndexByte(path, '/'); i >= 0 {
 		segment, left, more = path[:i], path[i+1:], true
 	}
-	if c := n.literals[segment]; c != nil {
+	if c := n.literals.get(segment); c != nil {
 		if r := l.step(c, left, more); r != nil || l.disguised {
 			return r
 		}
@@ -155,20 +217,29 @@ func (l *lookup) disguise(n *node, segment string) bool {
 		return false
 	}
 	if i := parameters(segment); i >= 0 {
-		if segment = segment[:i]; n.literals[segment] != nil {
+		if segment = segment[:i]; n.literals.get(segment) != nil {
 			l.disguised = true
 			return true
 		}
 	}
-	if plain || n.decoded == nil {
+	if plain {
 		return false
 	}
 	var buf [128]byte
 	text, ok := appendDecoded(buf[:0], segment, false)
-	if ok && n.decoded[string(text)] != nil {
-		l.disguised = true
-	}
+	l.disguised = ok && n.standsFor(text)
 	return l.disguised
+}
+
+// standsFor tells whether a literal segment stands for a text: is it, or
+// encodes it.
+func (n *node) standsFor(text []byte) bool {
+	// A literal with a % is encoded, and stands for something else than what
+	// it looks like.
+	if bytes.IndexByte(text, '%') < 0 && n.literals.has(text) {
+		return true
+	}
+	return n.decoded[string(text)]
 }
 
 // parameters gives where the path parameters of a segment begin, -1 where it
@@ -197,7 +268,7 @@ func (n *node) methods(path string, have map[string]bool) {
 			addMethods(c.ends, have)
 		}
 	}
-	next(n.literals[segment])
+	next(n.literals.get(segment))
 	if segment != "" {
 		next(n.single)
 	}
