@@ -12,8 +12,8 @@ import (
 
 // answerer writes the answer of one exchange. The transport's adapter
 // implements it. Names and values are copied, or written before they are
-// reused; a body is too, except that staticBody is kept until it is written
-// and must never change.
+// reused. A body is lent until the exchange is released, and a transport
+// that writes it later copies it; that of staticBody never changes.
 type answerer interface {
 	status(code int)
 	add(name, value string)
@@ -99,12 +99,12 @@ func (x *exchange) refuse(r policy.Reason) {
 	if p.outcome.Close {
 		x.answer.closeAfter()
 	}
+	x.finishHead()
 	x.scratch = append(x.scratch[:0], p.head...)
 	x.scratch = append(x.scratch, x.requestID...)
 	x.scratch = append(x.scratch, problemTail...)
 	x.answer.body(x.scratch)
 	x.bytes = int64(len(x.scratch))
-	x.finishHead()
 }
 
 // imfFixdate is the form of a date (RFC 9110 section 5.6.7).

@@ -16,6 +16,8 @@ import (
 // reach it.
 type conn struct {
 	*wire.Conn
+	http1        *http1
+	tcp          *net.TCPConn // below, where nothing is in between; else nil
 	peer         netip.AddrPort
 	cert         *policy.Certificate
 	clients      string // whose certificates were accepted at the handshake
@@ -27,7 +29,9 @@ type conn struct {
 	home      *handoff      // where it goes on after it was parked
 	parkedFor time.Duration // at most
 	parking   atomic.Bool   // the transport lets go of it, to have it parked
-	before    uint64        // messages before it was parked last
+	before    uint64        // messages that the transport has not counted
+	request   wire.Request  // the one on the express way
+	serving   atomic.Int32  // a serving
 
 	// abandon is called where the connection closes before what was to take
 	// it over has begun.
@@ -54,6 +58,8 @@ func newConn(c net.Conn, g *guarded) *conn {
 			Timeouts:  timeouts,
 			IdleError: idle,
 		}),
+		http1:        g.http1,
+		tcp:          plainTCP(c),
 		peer:         addrPort(c.RemoteAddr()),
 		scheme:       "http",
 		writeTimeout: o.WriteTimeout,
@@ -71,20 +77,14 @@ func newConn(c net.Conn, g *guarded) *conn {
 	return out
 }
 
-// Read implements net.Conn.
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if err == errParked { //nolint:errorlint // the guard gives it bare
-		c.parking.Store(true)
-	}
-	return n, err
-}
-
 // Close implements net.Conn. A connection that its transport lets go of
 // because it is idle is parked instead.
 func (c *conn) Close() error {
 	if c.parking.CompareAndSwap(true, false) && c.lot.add(c) {
 		go c.park()
+		return nil
+	}
+	if !c.mayClose() {
 		return nil
 	}
 	c.watcher.remove(c)
@@ -97,24 +97,64 @@ func (c *conn) Close() error {
 // Write implements net.Conn. The client has the whole write timeout to take
 // each piece, so that a steady slow download is not cut.
 func (c *conn) Write(b []byte) (int, error) {
-	if until, later := extend(c.writeUntil, c.writeTimeout); later {
-		c.writeUntil = until
-		if err := c.SetWriteDeadline(until); err != nil {
-			return 0, err
-		}
+	if err := c.extendWrite(time.Now()); err != nil {
+		return 0, err
 	}
 	return c.Conn.Write(b)
+}
+
+// writeAll is Write at a moment that is known.
+func (c *conn) writeAll(b []byte, now time.Time) error {
+	if err := c.extendWrite(now); err != nil {
+		return err
+	}
+	_, err := c.Conn.Write(b)
+	return err
+}
+
+// extendWrite begins the write timeout anew.
+func (c *conn) extendWrite(now time.Time) error {
+	until, later := extend(c.writeUntil, now, c.writeTimeout)
+	if !later {
+		return nil
+	}
+	c.writeUntil = until
+	return c.SetWriteDeadline(until)
 }
 
 // extend gives the deadline of what is read or written next, and whether it
 // differs enough from the one before to be set: setting one is cheap but not
 // free, and a timeout may run out an eighth early.
-func extend(before time.Time, timeout time.Duration) (until time.Time, later bool) {
+func extend(before, now time.Time, timeout time.Duration) (until time.Time, later bool) {
 	if timeout <= 0 {
 		return before, false
 	}
-	until = time.Now().Add(timeout)
+	until = now.Add(timeout)
 	return until, until.Sub(before) > timeout/8
+}
+
+// plainTCP gives the TCP connection below one that does nothing to what is
+// written, nil where there is none.
+func plainTCP(c net.Conn) *net.TCPConn {
+	for {
+		switch inner := c.(type) {
+		case *net.TCPConn:
+			return inner
+		case *counted:
+			c = inner.Conn
+		case *prefixed:
+			c = inner.counted
+		case *proxied:
+			c = inner.raw
+		default:
+			return nil
+		}
+	}
+}
+
+// introduce tells an exchange whose request it is.
+func (c *conn) introduce(x *exchange) {
+	x.ctx, x.peer, x.scheme, x.cert, x.clients = c.presence, c.peer, c.scheme, c.cert, c.clients
 }
 
 // addrPort takes the address of a peer; a unix socket has none.
@@ -132,6 +172,7 @@ type guarded struct {
 	options *ServerOptions
 	watcher *watcher
 	lot     *lot
+	http1   *http1
 }
 
 // Accept implements net.Listener.

@@ -16,8 +16,8 @@ import (
 )
 
 // http1 is the HTTP/1.1 transport: it lends what fasthttp has read to the
-// pipeline and writes the answer through it. It is the hot one, and
-// allocates nothing of its own per request.
+// pipeline and writes the answer through it. Of the requests of its
+// connections it sees those that the express way has left.
 type http1 struct {
 	gate    *Gate
 	server  *fasthttp.Server
@@ -111,7 +111,7 @@ func (h *http1) begin(ctx *fasthttp.RequestCtx) (*exchange, *http1Answer) {
 		panic("proxy: the connection did not come from our listener")
 	}
 	a.conn = c
-	x.ctx, x.peer, x.scheme, x.cert, x.clients = c.presence, c.peer, c.scheme, c.cert, c.clients
+	c.introduce(x)
 	return x, a
 }
 
@@ -151,6 +151,9 @@ func (h *http1) done(x *exchange, a *http1Answer) {
 func lend(b []byte) string {
 	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // the one place; who borrows copies what they keep
 }
+
+// statusText gives the reason phrase of a status code.
+func statusText(code int) string { return fasthttp.StatusMessage(code) }
 
 // upload is a request's body on its way in.
 type upload struct {

@@ -268,7 +268,8 @@ var measuredKinds = map[string]string{
 
 const everyMethod = `[GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, M-SEARCH, FROBNICATE]`
 
-// observe holds the gate to behaviours, over both versions of HTTP.
+// observe holds the gate to behaviours, over both versions of HTTP and both
+// ways of HTTP/1.1.
 func observe(t *testing.T, all []behaviour) {
 	t.Helper()
 	o := newOrigin(t)
@@ -290,7 +291,7 @@ func observe(t *testing.T, all []behaviour) {
 		if kind == "" {
 			kind = "origin"
 		}
-		for version, client := range map[string]*http.Client{"1": client, "2": two} {
+		for version, client := range map[string]*http.Client{"1": client, "1-roundabout": roundabout, "2": two} {
 			t.Run(b.name+", HTTP/"+version, func(t *testing.T) {
 				m := measuring{t: t, w: w, o: o, client: client, path: fmt.Sprintf("/%s/%d-%s", kind, i, version)}
 				for n := range b.steps {

@@ -76,7 +76,7 @@ func (c *conn) park() {
 		_ = c.Close()
 		return
 	}
-	c.before = c.Messages()
+	c.before = c.Messages() // the transport begins to count anew
 	_ = c.SetReadDeadline(time.Time{})
 	c.home.give(c)
 }

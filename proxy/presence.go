@@ -122,6 +122,15 @@ func (w *watcher) remove(c *conn) {
 	w.mu.Unlock()
 }
 
+// retire closes the connections that nobody is at work on.
+func (w *watcher) retire() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		c.retire()
+	}
+}
+
 // wait returns when there are no connections, or when ctx is done.
 func (w *watcher) wait(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)

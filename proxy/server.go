@@ -114,7 +114,7 @@ func (s *Server) Serve(ln net.Listener, withTLS bool) error {
 func (s *Server) accept(ln net.Listener, withTLS bool) error {
 	one, two := newHandoff(ln.Addr()), newHandoff(ln.Addr())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = s.h1.server.Serve(&guarded{one, &s.options, s.watcher, s.lot}) })
+	wg.Go(func() { _ = s.h1.server.Serve(&guarded{one, &s.options, s.watcher, s.lot, s.h1}) })
 	wg.Go(func() { _ = s.h2.server.Serve(two) })
 	defer wg.Wait()
 	defer one.Close() //nolint:errcheck // it never fails
@@ -194,6 +194,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.watcher.wait(grace)
 		s.settling.Do(func() { close(s.settled) })
 		s.lot.close()
+		s.watcher.retire()
 		err1 = s.h1.server.ShutdownWithContext(ctx)
 	})
 	wg.Wait()

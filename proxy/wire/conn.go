@@ -148,6 +148,12 @@ func (c *Conn) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.Conn.Read(b)
+	return c.judge(b, n, err)
+}
+
+// judge feeds the parser what a read has brought and gives what Read may give
+// of it.
+func (c *Conn) judge(b []byte, n int, err error) (int, error) {
 	if c.State() == Released {
 		return n, err
 	}
