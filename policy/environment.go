@@ -63,7 +63,7 @@ var fields = map[string]map[string]*types.FieldType{
 		"roles":       principalList("roles"),
 		"permissions": principalList("permissions"),
 		"scopes":      principalList("scopes"),
-		"claims":      field(claimsMap, func(e *evaluation) (any, error) { return e.who.Claims, nil }),
+		"claims":      field(claimsMap, func(e *evaluation) (any, error) { return e.who.Claims(), nil }),
 	},
 	requestType.TypeName(): {
 		"method":  requestText("method"),

@@ -316,7 +316,7 @@ var errNoClaim = failure("a claim is missing")
 // claim compiles principal.claims.NAME and what is below it, else nil.
 func (b *binder) claim(e ast.Expr) anyFunc {
 	if isFieldOf(e, varPrincipal, "claims") {
-		return func(e *evaluation) (any, error) { return e.who.Claims, nil }
+		return func(e *evaluation) (any, error) { return e.who.Claims(), nil }
 	}
 	var operand ast.Expr
 	var name string

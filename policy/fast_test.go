@@ -142,8 +142,9 @@ func (g grammar) principal() *token.Principal {
 	}
 	p := &token.Principal{
 		UserID: g.word(), OrgID: g.word(), OrgSlug: g.word(), OrgRole: g.word(), SessionID: g.word(), Actor: g.word(), Issuer: g.word(),
-		Preset: g.pick("clerk", "oidc"), Claims: map[string]any{},
+		Preset: g.pick("clerk", "oidc"),
 	}
+	claims := map[string]any{}
 	for _, list := range []*[]string{&p.Roles, &p.Permissions, &p.Scopes} {
 		for range g.IntN(3) {
 			*list = append(*list, g.word())
@@ -151,15 +152,15 @@ func (g grammar) principal() *token.Principal {
 	}
 	for _, name := range []string{"a", "b", "c", "m", "n", "l", "i"} {
 		if g.IntN(4) > 0 {
-			p.Claims[name] = g.value(2)
+			claims[name] = g.value(2)
 		}
 	}
 	if g.IntN(2) == 0 {
-		p.Claims["m"] = map[string]any{"a": g.value(0), "b": g.word(), "m": map[string]any{"a": g.word()}}
-		p.Claims["l"] = []any{g.word(), g.word(), g.value(0)}
-		p.Claims["i"] = int64(g.IntN(4))
+		claims["m"] = map[string]any{"a": g.value(0), "b": g.word(), "m": map[string]any{"a": g.word()}}
+		claims["l"] = []any{g.word(), g.word(), g.value(0)}
+		claims["i"] = int64(g.IntN(4))
 	}
-	return p
+	return p.WithClaims(claims)
 }
 
 func (g grammar) request() *Request {
@@ -221,7 +222,7 @@ func heldTogether(t *testing.T, g grammar) {
 		got, gotErr := m.Route.allow[0].eval(e)
 		want, wantErr := slow(e)
 		if got != want || (gotErr == nil) != (wantErr == nil) {
-			t.Errorf("%s\n is  %t, %v\n CEL %t, %v\nrequest %+v\nprincipal %+v", text, got, gotErr, want, wantErr, *in, *who)
+			t.Errorf("%s\n is  %t, %v\n CEL %t, %v\nrequest %+v\nprincipal %+v", text, got, gotErr, want, wantErr, *in, who)
 		}
 		e.end()
 	}

@@ -96,14 +96,13 @@ func (f requestFields) Field(name string) (string, int) {
 
 var (
 	noon  = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
-	alice = &token.Principal{
+	alice = (&token.Principal{
 		UserID: "user_alice", OrgID: "org_a", OrgRole: "admin", SessionID: "sess_1", Issuer: "https://clerk.example.com",
 		Preset: "clerk", Roles: []string{"editor"}, Permissions: []string{"org:members:read"}, Scopes: []string{"read"},
-		Claims: map[string]any{
-			"sub": "user_alice", "admin": true, "level": int64(3), "ratio": 0.5, "none": nil, "org": "org_a",
-			"groups": []any{"a", "b", int64(1)}, "meta": map[string]any{"tier": "gold", "n": int64(1)},
-		},
-	}
+	}).WithClaims(map[string]any{
+		"sub": "user_alice", "admin": true, "level": int64(3), "ratio": 0.5, "none": nil, "org": "org_a",
+		"groups": []any{"a", "b", int64(1)}, "meta": map[string]any{"tier": "gold", "n": int64(1)},
+	})
 )
 
 // request makes a request of a target.

@@ -106,7 +106,7 @@ func (r *Route) AppendScope(dst []byte, who *token.Principal) (_ []byte, ok bool
 	case scopeSession:
 		value = who.SessionID
 	case scopeClaims:
-		return appendClaims(dst, s.claims, who.Claims)
+		return appendClaims(dst, s.claims, who.Claims())
 	}
 	return appendPart(dst, value), value != ""
 }

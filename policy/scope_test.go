@@ -16,7 +16,7 @@ func scoped(t *testing.T, scope config.Scope, anonymous bool) *Route {
 }
 
 func claimsOf(claims map[string]any) *token.Principal {
-	return &token.Principal{Issuer: "i", UserID: "u", Claims: claims}
+	return (&token.Principal{Issuer: "i", UserID: "u"}).WithClaims(claims)
 }
 
 func TestScopes(t *testing.T) {
@@ -105,7 +105,7 @@ func FuzzScope(f *testing.F) {
 	f.Fuzz(func(t *testing.T, issuer1, value1, issuer2, value2 string, n uint8) {
 		r := scoped(t, scopes[int(n)%len(scopes)], false)
 		who := func(issuer, value string) *token.Principal {
-			return &token.Principal{Issuer: issuer, UserID: value, OrgID: value, SessionID: value, Claims: map[string]any{"a": value, "b": issuer}}
+			return (&token.Principal{Issuer: issuer, UserID: value, OrgID: value, SessionID: value}).WithClaims(map[string]any{"a": value, "b": issuer})
 		}
 		a, ok := r.AppendScope([]byte("x"), who(issuer1, value1))
 		b, ok2 := r.AppendScope([]byte("x"), who(issuer2, value2))

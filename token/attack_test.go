@@ -322,7 +322,7 @@ func entries(n *known) int {
 	total := 0
 	for i := range n.shards {
 		n.shards[i].mu.Lock()
-		total += len(n.shards[i].entries)
+		total += n.shards[i].live
 		n.shards[i].mu.Unlock()
 	}
 	return total

@@ -28,7 +28,7 @@ func newKeys(list []*key) *keys {
 // Where "the one key" is two, none is tried: it would be guessing. The error
 // wraps ErrAlgorithm where the key that is named does not fit, and
 // ErrKeyUnknown otherwise. again tells that other keys might have it.
-func (s *keys) choose(c *compact) (list []*key, again bool, err error) {
+func (s *keys) choose(c *header) (list []*key, again bool, err error) {
 	if c.hasKid {
 		if named := s.byID[c.kid]; len(named) > 0 && c.kid != "" {
 			if list = fitting(named, c.alg); len(list) == 0 {

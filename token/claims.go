@@ -3,9 +3,8 @@ package token
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
-	"time"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -23,7 +22,7 @@ var errJSON = errors.New("not a JSON object with unique names")
 // integers that fit int64, other numbers float64. The result shares no
 // memory with payload.
 func decodeClaims(payload []byte) (map[string]any, error) {
-	d := decoder{b: payload}
+	d := decoder{b: string(payload)}
 	d.space()
 	if d.i >= len(d.b) || d.b[d.i] != '{' {
 		return nil, fmt.Errorf("it does not start with {: %w", errJSON)
@@ -38,8 +37,9 @@ func decodeClaims(payload []byte) (map[string]any, error) {
 	return v, nil
 }
 
+// decoder reads JSON. What it gives are parts of b wherever possible.
 type decoder struct {
-	b []byte
+	b string
 	i int
 }
 
@@ -151,44 +151,10 @@ func (d *decoder) value(depth int) (any, error) {
 	case 'n':
 		return nil, d.word("null")
 	}
-	return d.number()
-}
-
-func (d *decoder) word(w string) error {
-	if len(d.b)-d.i < len(w) || string(d.b[d.i:d.i+len(w)]) != w {
-		return d.fail("not a value")
+	s, integer, err := d.number()
+	if err != nil {
+		return nil, err
 	}
-	d.i += len(w)
-	return nil
-}
-
-// number reads -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?.
-func (d *decoder) number() (any, error) {
-	start, integer := d.i, true
-	if d.at('-') {
-		d.i++
-	}
-	if d.at('0') {
-		d.i++
-	} else if !d.digits() {
-		return nil, d.fail("not a value")
-	}
-	if d.at('.') {
-		integer = false
-		if d.i++; !d.digits() {
-			return nil, d.fail("not a number")
-		}
-	}
-	if d.at('e') || d.at('E') {
-		integer = false
-		if d.i++; d.at('+') || d.at('-') {
-			d.i++
-		}
-		if !d.digits() {
-			return nil, d.fail("not a number")
-		}
-	}
-	s := string(d.b[start:d.i])
 	if integer {
 		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 			return n, nil
@@ -199,6 +165,45 @@ func (d *decoder) number() (any, error) {
 		return nil, d.fail("the number is out of range")
 	}
 	return f, nil
+}
+
+func (d *decoder) word(w string) error {
+	if !strings.HasPrefix(d.b[d.i:], w) {
+		return d.fail("not a value")
+	}
+	d.i += len(w)
+	return nil
+}
+
+// number passes over -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? and tells
+// whether it has neither fraction nor exponent.
+func (d *decoder) number() (s string, integer bool, err error) {
+	start := d.i
+	integer = true
+	if d.at('-') {
+		d.i++
+	}
+	if d.at('0') {
+		d.i++
+	} else if !d.digits() {
+		return "", false, d.fail("not a value")
+	}
+	if d.at('.') {
+		integer = false
+		if d.i++; !d.digits() {
+			return "", false, d.fail("not a number")
+		}
+	}
+	if d.at('e') || d.at('E') {
+		integer = false
+		if d.i++; d.at('+') || d.at('-') {
+			d.i++
+		}
+		if !d.digits() {
+			return "", false, d.fail("not a number")
+		}
+	}
+	return d.b[start:d.i], integer, nil
 }
 
 func (d *decoder) at(c byte) bool { return d.i < len(d.b) && d.b[d.i] == c }
@@ -212,42 +217,62 @@ func (d *decoder) digits() bool {
 }
 
 func (d *decoder) text() (string, error) {
+	s, plain, err := d.literal()
+	if err == nil && !plain {
+		s = unescape(s)
+	}
+	return s, err
+}
+
+// literal passes over a text and gives what is between its quotes. plain
+// tells that nothing in it is escaped, so that this is the text itself.
+func (d *decoder) literal() (s string, plain bool, err error) {
 	d.i++ // "
 	start := d.i
-	for d.i < len(d.b) && d.b[d.i] != '"' && d.b[d.i] != '\\' && d.b[d.i] >= ' ' {
-		d.i++
-	}
-	if d.at('"') { // nothing is escaped
-		s := string(d.b[start:d.i])
-		if !utf8.ValidString(s) {
-			return "", d.fail("not UTF-8")
-		}
-		d.i++
-		return s, nil
-	}
-	out := append([]byte(nil), d.b[start:d.i]...)
+	plain = true
+	ascii := true
 	for d.i < len(d.b) {
 		switch c := d.b[d.i]; {
 		case c == '"':
-			if !utf8.Valid(out) {
-				return "", d.fail("not UTF-8")
+			s = d.b[start:d.i]
+			// Escapes stand for whole characters, so that what surrounds them
+			// has to be UTF-8 by itself.
+			if !ascii && !utf8.ValidString(s) {
+				return "", false, d.fail("not UTF-8")
 			}
 			d.i++
-			return string(out), nil
+			return s, plain, nil
 		case c < ' ':
-			return "", d.fail("a control character in a text")
-		case c != '\\':
-			out = append(out, c)
+			return "", false, d.fail("a control character in a text")
+		case c == '\\':
+			plain = false
 			d.i++
-		default:
-			d.i++
-			var err error
-			if out, err = d.escape(out); err != nil {
-				return "", err
+			var room [utf8.UTFMax]byte
+			if _, err := d.escape(room[:0]); err != nil {
+				return "", false, err
 			}
+		default:
+			ascii = ascii && c < utf8.RuneSelf
+			d.i++
 		}
 	}
-	return "", d.fail("a text does not end")
+	return "", false, d.fail("a text does not end")
+}
+
+// unescape gives the text that a literal stands for.
+func unescape(literal string) string {
+	d := decoder{b: literal}
+	out := make([]byte, 0, len(literal))
+	for d.i < len(d.b) {
+		c := d.b[d.i]
+		d.i++
+		if c != '\\' {
+			out = append(out, c)
+		} else {
+			out, _ = d.escape(out) // it was read before
+		}
+	}
+	return string(out)
 }
 
 func (d *decoder) escape(out []byte) ([]byte, error) {
@@ -296,7 +321,7 @@ func (d *decoder) unit() (rune, bool) {
 		return 0, false
 	}
 	var r rune
-	for _, c := range d.b[d.i : d.i+4] {
+	for _, c := range []byte(d.b[d.i : d.i+4]) {
 		switch {
 		case '0' <= c && c <= '9':
 			c -= '0'
@@ -311,25 +336,4 @@ func (d *decoder) unit() (rune, bool) {
 	}
 	d.i += 4
 	return r, true
-}
-
-// lastDate is the end of the year 9999: no honest token lives longer, and
-// arithmetic on later times overflows.
-const lastDate = 253402300799
-
-// numericDate reads a NumericDate (RFC 7519 section 2): seconds since 1970,
-// possibly with a fraction. Anything else, also a text, is not one.
-func numericDate(v any) (time.Time, bool) {
-	switch v := v.(type) {
-	case int64:
-		if 0 <= v && v <= lastDate {
-			return time.Unix(v, 0), true
-		}
-	case float64:
-		if 0 <= v && v <= lastDate {
-			whole, part := math.Modf(v)
-			return time.Unix(int64(whole), int64(part*1e9)), true
-		}
-	}
-	return time.Time{}, false
 }

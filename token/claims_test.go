@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestDecodeClaims(t *testing.T) {
@@ -150,33 +149,4 @@ func plain(v any) any {
 		return n
 	}
 	return v
-}
-
-func TestNumericDate(t *testing.T) {
-	for _, c := range []struct {
-		v    any
-		want time.Time
-		ok   bool
-	}{
-		{int64(0), time.Unix(0, 0), true},
-		{int64(1769860800), time.Unix(1769860800, 0), true},
-		{1769860800.5, time.Unix(1769860800, 500000000), true},
-		{1.7698608e9, time.Unix(1769860800, 0), true},
-		{int64(lastDate), time.Unix(lastDate, 0), true},
-		{int64(-1), time.Time{}, false},
-		{-0.5, time.Time{}, false},
-		{int64(lastDate + 1), time.Time{}, false},
-		{int64(math.MaxInt64), time.Time{}, false},
-		{1e300, time.Time{}, false},
-		{math.NaN(), time.Time{}, false},
-		{math.Inf(1), time.Time{}, false},
-		{"1769860800", time.Time{}, false},
-		{true, time.Time{}, false},
-		{nil, time.Time{}, false},
-		{[]any{int64(1)}, time.Time{}, false},
-	} {
-		if got, ok := numericDate(c.v); ok != c.ok || !got.Equal(c.want) {
-			t.Errorf("%v: %v %v", c.v, got, ok)
-		}
-	}
 }

@@ -23,9 +23,9 @@ import (
 func Compile(cfg *config.Config, prev *Verifier, o Options, errs *config.Errors) *Verifier {
 	v := &Verifier{o: o.withDefaults(), issuers: map[string]*issuer{}}
 	if prev != nil {
-		v.known, v.sweeps = prev.known, prev.sweeps
+		v.shared = prev.shared
 	} else {
-		v.known, v.sweeps = newKnown(knownBytes), new(atomic.Bool)
+		v.shared = shared{newKnown(knownLimit(0)), newTurns(), new(atomic.Bool)}
 	}
 	cacheFiles := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Issuers)) {
@@ -166,7 +166,7 @@ func compileIssuer(name string, c config.Issuer, old *issuer, o Options, errs *c
 	}
 	if !c.Secret.IsZero() {
 		i.secret = []byte(c.Secret.Reveal())
-		i.shared = &key{until: forever}
+		i.shared = []*key{{until: forever}}
 	}
 	var err error
 	if i.mapper, err = newMapper(i.cfg, name); err != nil {

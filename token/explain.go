@@ -16,9 +16,17 @@ type Check struct {
 // steps records checks as they are made. The nil *steps records nothing.
 type steps struct{ list []Check }
 
-func (s *steps) pass(name, format string, args ...any) {
+func (s *steps) pass(name, detail string) {
 	if s != nil {
-		s.list = append(s.list, Check{Name: name, OK: true, Detail: fmt.Sprintf(format, args...)})
+		s.list = append(s.list, Check{Name: name, OK: true, Detail: detail})
+	}
+}
+
+// pass records a check that was passed. Where nothing is recorded it does not
+// allocate, which a list of any arguments would.
+func pass[T any](s *steps, name, format string, arg T) {
+	if s != nil {
+		s.pass(name, fmt.Sprintf(format, arg))
 	}
 }
 
@@ -39,5 +47,5 @@ func (v *Verifier) Explain(ctx context.Context, set IssuerSet, tok string) (*Pri
 	if err != nil {
 		return nil, s.list, err
 	}
-	return r.principal, s.list, nil
+	return &r.principal, s.list, nil
 }

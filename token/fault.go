@@ -27,5 +27,6 @@ var (
 	ErrClaimMissing    = &Fault{"claim_missing", "the token lacks a required claim"}
 	ErrAudience        = &Fault{"audience_mismatch", "the token is for another audience"}
 	ErrParty           = &Fault{"authorized_party_mismatch", "the token was issued to another party"}
+	ErrOverloaded      = &Fault{"overloaded", "too many new tokens wait for their signature to be checked"}
 	ErrPending         = &Fault{"session_pending", "the session is pending"}
 )

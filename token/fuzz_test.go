@@ -28,7 +28,7 @@ func FuzzParseCompact(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, tok string) {
-		c, err := parseCompact(tok)
+		c, err := parseCompact(tok, nil)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) {
 				t.Fatalf("error %v", err)
@@ -36,20 +36,20 @@ func FuzzParseCompact(f *testing.F) {
 			return
 		}
 		p := strings.Split(tok, ".")
-		if len(p) != 3 || c.signed != p[0]+"."+p[1] || p[1] != b64(c.payload) || p[2] != b64(c.signature) {
+		if len(p) != 3 || c.signed != p[0]+"."+p[1] || p[1] != b64([]byte(c.payload)) || p[2] != b64(c.signature) {
 			t.Fatalf("%q is not written as it is read", tok)
 		}
 		msg, err := jws.ParseString(tok, jws.WithCompact())
 		if err != nil {
 			// The library does not know every alg, checks parameters that are
 			// ignored here, and refuses an empty signature before it is tried.
-			if _, only := c.header["kid"]; len(c.signature) > 0 && slices.Contains(asymmetric, c.alg) && (len(c.header) == 1 || only && len(c.header) == 2) {
+			if n := len(c.params); len(c.signature) > 0 && slices.Contains(asymmetric, c.alg) && (n == 1 || n == 2 && c.hasKid) {
 				t.Fatalf("%q: the library refuses it: %v", tok, err)
 			}
 			return
 		}
 		sigs := msg.Signatures()
-		if len(sigs) != 1 || !bytes.Equal(msg.Payload(), c.payload) || !bytes.Equal(sigs[0].Signature(), c.signature) {
+		if len(sigs) != 1 || string(msg.Payload()) != c.payload || !bytes.Equal(sigs[0].Signature(), c.signature) {
 			t.Fatalf("%q: the library reads another payload or signature", tok)
 		}
 		if alg, ok := sigs[0].ProtectedHeaders().Algorithm(); !ok || alg.String() != c.alg {
@@ -127,10 +127,10 @@ func FuzzVerifyClaims(f *testing.F) {
 		if err := d.Decode(&want); err != nil {
 			t.Fatalf("accepted claims that encoding/json refuses: %v", err)
 		}
-		if !reflect.DeepEqual(p.Claims, plain(want)) {
-			t.Fatalf("claims %v, encoding/json %v", p.Claims, want)
+		if !reflect.DeepEqual(p.Claims(), plain(want)) {
+			t.Fatalf("claims %v, encoding/json %v", p.Claims(), want)
 		}
-		if p.UserID == "" || p.Claims["iss"] != plainIssuer.Issuer || !p.ExpiresAt.After(testTime.Add(-5*time.Second)) {
+		if p.UserID == "" || p.Claims()["iss"] != plainIssuer.Issuer || !p.ExpiresAt.After(testTime.Add(-5*time.Second)) {
 			t.Fatalf("accepted %s", payload)
 		}
 	})

@@ -87,7 +87,8 @@ func parseKeySet(text []byte) (*keySetText, error) {
 		}
 		k, err := parseKey(members)
 		if err != nil {
-			set.skipped = append(set.skipped, fmt.Errorf("key %d (kid %.40q) is not used: %w", i+1, textOf(members["kid"]), err))
+			kid, _ := members["kid"].(string)
+			set.skipped = append(set.skipped, fmt.Errorf("key %d (kid %.40q) is not used: %w", i+1, kid, err))
 			continue
 		}
 		if !slices.ContainsFunc(set.keys, func(o *key) bool { return o.id == k.id }) {

@@ -262,7 +262,7 @@ func TestChoose(t *testing.T) {
 		"kid, two keys without one fit": {keys: []*key{n1, k("", "ES256", "ES256")}, alg: "ES256", kid: "x", fault: ErrKeyUnknown},
 		"empty set":                     {alg: "ES256", kid: "x", again: true, fault: ErrKeyUnknown},
 	} {
-		got, again, err := newKeys(c.keys).choose(&compact{alg: c.alg, kid: strings.TrimPrefix(c.kid, "-"), hasKid: c.kid != "-"})
+		got, again, err := newKeys(c.keys).choose(&header{alg: c.alg, kid: strings.TrimPrefix(c.kid, "-"), hasKid: c.kid != "-"})
 		if c.fault == nil && err != nil || c.fault != nil && !errors.Is(err, c.fault) || fmt.Sprint(got) != fmt.Sprint(c.want) || again != c.again {
 			t.Errorf("%s: %v, again %v, error %v", name, got, again, err)
 		}

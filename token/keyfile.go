@@ -78,7 +78,8 @@ func (k *keySet) load() error {
 	if doc["issuer"] != k.settings.issuer || doc["source"] != k.address() {
 		return errors.New("it holds the keys of another issuer or address")
 	}
-	fetched, err := time.Parse(time.RFC3339, textOf(doc["fetched"]))
+	date, _ := doc["fetched"].(string)
+	fetched, err := time.Parse(time.RFC3339, date)
 	if err != nil {
 		return errors.New("it does not say when the keys were fetched")
 	}

@@ -81,7 +81,7 @@ func (k *keySet) setFirst(list []*key) {
 // from outside the configuration is asked for once more where no key is the
 // token's. It waits for a fetch at most the set's timeout, and no longer than
 // ctx. The error wraps ErrKeysUnavailable, ErrKeyUnknown or ErrAlgorithm.
-func (k *keySet) find(ctx context.Context, c *compact) ([]*key, error) {
+func (k *keySet) find(ctx context.Context, c *header) ([]*key, error) {
 	s := k.usable()
 	if s == nil {
 		if err := k.await(ctx); err != nil {

@@ -2,25 +2,41 @@ package token
 
 import (
 	"hash/maphash"
+	"math"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// knownBytes bounds the memory of the verified-token cache. It is a bound,
-// not an allocation: an entry takes its token, its principal and some 250
-// bytes, from 2 to 3 KiB for the session tokens of most providers.
-const knownBytes = 64 << 20
-
 const (
-	knownShards = 64  // a power of two
-	knownEntry  = 256 // bytes of an entry's bookkeeping, its share of the map included
+	// knownBytes bounds the memory of the verified-token cache where the
+	// configuration does not: enough for 100,000 tokens of 600 bytes.
+	knownBytes = 128 << 20
+
+	knownShards = 16  // a power of two
+	knownEntry  = 400 // bytes of an entry without its block, its share of the table included
 )
+
+// knownLimit gives the bound of the verified-token cache that is set, or where
+// none is, [knownBytes], of which a process that has little memory keeps a
+// quarter at most.
+func knownLimit(set int64) int {
+	if set > 0 {
+		return int(set)
+	}
+	limit := debug.SetMemoryLimit(-1) // asks for it
+	if limit == math.MaxInt64 {
+		return knownBytes
+	}
+	return int(min(knownBytes, limit/4))
+}
 
 // known is the verified-token cache: from the exact token to its principal,
 // for as long as verifying it again could give nothing else. Only tokens that
-// were found valid enter. It is safe for concurrent use.
+// were found valid enter. It is safe for concurrent use, and lookups take no
+// lock.
 //
 // An entry is seen from the moment on at which put returns. Where the memory
 // is used up, one that was not used since its shard last looked makes room
@@ -32,88 +48,128 @@ type known struct {
 }
 
 type knownShard struct {
-	mu      sync.RWMutex
-	entries map[uint64]*knownToken
-	newest  *knownToken
-	oldest  *knownToken
-	hand    *knownToken // where the search for room goes on; nil: at the oldest
-	bytes   int
-	max     int
-	_       [64]byte // keeps the locks of two shards on different cache lines
+	table atomic.Pointer[[]slot] // a power of two long
+
+	mu     sync.Mutex // for all but reading the table
+	newest *verified
+	oldest *verified
+	hand   *verified // where the search for room goes on; nil: at the oldest
+	live   int       // entries
+	used   int       // slots of the table that are not free, those of removed entries included
+	bytes  int
+	max    int
+	_      [64]byte // keeps what two shards write on different cache lines
 }
 
-// knownToken is immutable but for used and its place in the list, which the
-// shard's lock guards.
-type knownToken struct {
-	token     string
-	principal *Principal
-	owner     *issuer
-	key       *key
-	until     int64 // Unix nanoseconds from which on it is no longer valid
-	hash      uint64
-	cost      int
-
-	used         atomic.Bool
-	newer, older *knownToken
+// slot is a place of a table in which the next free one is looked for one by
+// one. Entries never move within a table, so that a reader needs no lock; a
+// table that becomes too full is replaced by another.
+type slot struct {
+	hash  atomic.Uint64
+	entry atomic.Pointer[verified] // nil: free; removed: it was in use
 }
 
-func newKnown(bytes int) *known {
-	n := &known{seed: maphash.MakeSeed()}
-	for i := range n.shards {
-		n.shards[i].max = bytes / knownShards
-		n.shards[i].entries = map[uint64]*knownToken{}
-	}
-	return n
+// removed stands for an entry that is no more. It equals no token.
+var removed = &verified{}
+
+// verified is what comes of a token that is valid, and an entry of the
+// verified-token cache. Once it is shared it is immutable but for used and
+// what the shard's lock guards.
+type verified struct {
+	// What a lookup reads stands together, so that it touches few cache
+	// lines.
+	token  string // with it in one block: the texts of principal
+	issuer *issuer
+	key    *key
+	until  int64 // Unix nanoseconds from which on it is no longer valid
+	used   atomic.Bool
+
+	cost int32 // guarded by the shard's lock; 0 once it was removed
+
+	principal Principal
+
+	shard        *knownShard // nil: it was never put in
+	hash         uint64
+	newer, older *verified // guarded by the shard's lock
 }
 
 // live tells whether an entry still stands at the moment now, in Unix
 // nanoseconds: the token has not expired and its key is still in use.
-func (e *knownToken) live(now int64) bool { return now < e.until && e.key.live(now) }
+func (r *verified) live(now int64) bool { return now < r.until && r.key.live(now) }
 
-// get gives the principal of a token that one of the issuers vouched for, nil
+func newKnown(bytes int) *known {
+	n := &known{seed: maphash.MakeSeed()}
+	for i := range n.shards {
+		s := &n.shards[i]
+		s.max = bytes / knownShards
+		s.rebuild()
+	}
+	return n
+}
+
+// limit changes the bound.
+func (n *known) limit(bytes int, now int64) {
+	for i := range n.shards {
+		s := &n.shards[i]
+		s.mu.Lock()
+		s.max = bytes / knownShards
+		s.shrink(now)
+		s.mu.Unlock()
+	}
+}
+
+// get gives what is known of a token that one of the issuers vouched for, nil
 // where it is not known. It does not allocate and keeps nothing of tok.
-func (n *known) get(owners []*issuer, tok string, now int64) *Principal {
+func (n *known) get(owners []*issuer, tok string, now int64) *verified {
 	hash := maphash.String(n.seed, tok)
 	for _, owner := range owners {
 		// The salt keeps apart what issuers with other settings made of the
 		// same token.
 		h := hash ^ owner.salt
-		s := n.shard(h)
-		s.mu.RLock()
-		e := s.entries[h]
-		s.mu.RUnlock()
-		if e == nil || e.owner != owner || e.token != tok || !e.live(now) {
+		r := n.shard(h).find(h, owner, tok)
+		if r == nil || !r.live(now) {
 			continue
 		}
-		if !e.used.Load() { // a write only where it changes something
-			e.used.Store(true)
+		if !r.used.Load() { // a write only where it changes something
+			r.used.Store(true)
 		}
-		return e.principal
+		return r
 	}
 	return nil
 }
 
-func (n *known) shard(hash uint64) *knownShard { return &n.shards[hash>>58] }
+func (n *known) shard(hash uint64) *knownShard { return &n.shards[hash>>60] }
 
-// put adds a valid token. tok is copied. An entry that would take more than
-// an eighth of a shard is not kept.
-func (n *known) put(owner *issuer, tok string, r *verified, now int64) {
-	e := &knownToken{
-		principal: r.principal,
-		owner:     owner,
-		key:       r.key,
-		until:     r.until.UnixNano(),
-		hash:      maphash.String(n.seed, tok) ^ owner.salt,
-		cost:      knownEntry + len(tok) + r.principal.cost(),
+func (s *knownShard) find(hash uint64, owner *issuer, tok string) *verified {
+	table := *s.table.Load()
+	last := uint64(len(table) - 1)
+	for i := hash & last; ; i = (i + 1) & last {
+		r := table[i].entry.Load()
+		if r == nil {
+			return nil
+		}
+		if table[i].hash.Load() == hash && r.issuer == owner && r.token == tok {
+			return r
+		}
 	}
-	s := n.shard(e.hash)
-	if e.cost > s.max/8 {
+}
+
+// put adds a valid token, where nobody has added it meanwhile, and gives the
+// texts of its principal memory of their own. tok is copied. An entry that
+// would take more than an eighth of a shard is not kept.
+func (n *known) put(tok string, r *verified, now int64) {
+	hash := maphash.String(n.seed, tok) ^ r.issuer.salt
+	s := n.shard(hash)
+	block := len(tok) + r.principal.textBytes()
+	cost := knownEntry + block + block/16 + r.principal.listBytes() // the allocator rounds up
+	if cost > s.max/8 {
 		return
 	}
-	e.token = strings.Clone(tok)
+	r.hash, r.cost, r.shard = hash, int32(cost), s
+	r.own(tok, block)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.entries[e.hash]; old != nil {
+	if old := s.find(hash, r.issuer, tok); old != nil {
 		s.remove(old)
 	}
 	// The oldest expire first where all tokens live equally long, so that
@@ -123,55 +179,152 @@ func (n *known) put(owner *issuer, tok string, r *verified, now int64) {
 			s.remove(s.oldest)
 		}
 	}
-	for s.bytes+e.cost > s.max {
-		s.evict(now)
-	}
-	s.add(e)
+	s.bytes += cost
+	s.shrink(now)
+	s.add(r)
 }
 
-func (s *knownShard) add(e *knownToken) {
-	s.entries[e.hash] = e
-	s.bytes += e.cost
-	if e.older = s.newest; e.older != nil {
-		e.older.newer = e
-	} else {
-		s.oldest = e
+// own copies the token and the texts of the principal, which are parts of its
+// payload, into one block.
+func (r *verified) own(tok string, size int) {
+	p := &r.principal
+	texts, lists := p.texts(), p.lists()
+	var b strings.Builder
+	b.Grow(size)
+	b.WriteString(tok)
+	for _, t := range texts {
+		b.WriteString(*t)
 	}
-	s.newest = e
-}
-
-func (s *knownShard) remove(e *knownToken) {
-	delete(s.entries, e.hash)
-	s.bytes -= e.cost
-	if s.hand == e {
-		s.hand = e.newer
-	}
-	if e.newer != nil {
-		e.newer.older = e.older
-	} else {
-		s.newest = e.older
-	}
-	if e.older != nil {
-		e.older.newer = e.newer
-	} else {
-		s.oldest = e.newer
-	}
-}
-
-// evict removes the first entry, from the hand on towards the newest and
-// around, that is dead or was not used since the hand last passed.
-func (s *knownShard) evict(now int64) {
-	e := s.hand
-	if e == nil {
-		e = s.oldest
-	}
-	for e.live(now) && e.used.Swap(false) {
-		if e = e.newer; e == nil {
-			e = s.oldest
+	for _, list := range lists {
+		for _, t := range list {
+			b.WriteString(t)
 		}
 	}
-	s.hand = e
-	s.remove(e)
+	rest := b.String()
+	cut := func(n int) (s string) {
+		s, rest = rest[:n], rest[n:]
+		return s
+	}
+	r.token = cut(len(tok))
+	for _, t := range texts {
+		*t = cut(len(*t))
+	}
+	for _, list := range lists {
+		for i := range list {
+			list[i] = cut(len(list[i]))
+		}
+	}
+	_, payload, _ := strings.Cut(r.token, ".")
+	p.payload, _, _ = strings.Cut(payload, ".")
+	p.entry = r
+}
+
+// add puts an entry whose bytes are counted already into table and list.
+func (s *knownShard) add(r *verified) {
+	if table := *s.table.Load(); s.used+1 > len(table)*3/4 {
+		s.rebuild()
+	}
+	s.place(*s.table.Load(), r)
+	s.live++
+	if r.older = s.newest; r.older != nil {
+		r.older.newer = r
+	} else {
+		s.oldest = r
+	}
+	s.newest = r
+}
+
+// place puts an entry into a table that has a free slot.
+func (s *knownShard) place(table []slot, r *verified) {
+	last := uint64(len(table) - 1)
+	i := r.hash & last
+	for {
+		e := table[i].entry.Load()
+		if e == nil {
+			s.used++
+			break
+		}
+		if e == removed {
+			break
+		}
+		i = (i + 1) & last
+	}
+	// In this order, so that whoever sees the entry sees its hash.
+	table[i].hash.Store(r.hash)
+	table[i].entry.Store(r)
+}
+
+// rebuild gives the shard a table that is a quarter to half full.
+func (s *knownShard) rebuild() {
+	size := 8
+	for size < 2*s.live {
+		size *= 2
+	}
+	table := make([]slot, size)
+	s.used = 0
+	for r := s.oldest; r != nil; r = r.newer {
+		s.place(table, r)
+	}
+	s.table.Store(&table)
+}
+
+func (s *knownShard) remove(r *verified) {
+	table := *s.table.Load()
+	last := uint64(len(table) - 1)
+	i := r.hash & last
+	for table[i].entry.Load() != r {
+		i = (i + 1) & last
+	}
+	table[i].entry.Store(removed)
+	s.live--
+	s.bytes -= int(r.cost)
+	if s.hand == r {
+		s.hand = r.newer
+	}
+	if r.newer != nil {
+		r.newer.older = r.older
+	} else {
+		s.newest = r.older
+	}
+	if r.older != nil {
+		r.older.newer = r.newer
+	} else {
+		s.oldest = r.newer
+	}
+	// Whoever still has the principal must not keep its neighbours alive.
+	r.newer, r.older, r.cost = nil, nil, 0
+}
+
+// shrink makes room until the bound is kept: it removes entries, from the hand
+// on towards the newest and around, that are dead or were not used since the
+// hand last passed.
+func (s *knownShard) shrink(now int64) {
+	for s.bytes > s.max && s.oldest != nil {
+		r := s.hand
+		if r == nil {
+			r = s.oldest
+		}
+		for r.live(now) && r.used.Swap(false) {
+			if r = r.newer; r == nil {
+				r = s.oldest
+			}
+		}
+		s.hand = r
+		s.remove(r)
+	}
+}
+
+// grow counts what an entry takes beyond what it took when it was put in.
+func (r *verified) grow(bytes int) {
+	s := r.shard
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.cost == 0 {
+		return
+	}
+	r.cost += int32(bytes)
+	s.bytes += bytes
+	s.shrink(0) // there is no clock here; others find what is dead
 }
 
 // sweep removes what is dead, so that tokens that have expired take no memory
@@ -180,15 +333,15 @@ func (n *known) sweep(now int64) {
 	for i := range n.shards {
 		s := &n.shards[i]
 		s.mu.Lock()
-		for e := s.oldest; e != nil; {
-			next := e.newer
-			if !e.live(now) {
-				s.remove(e)
+		for r := s.oldest; r != nil; {
+			next := r.newer
+			if !r.live(now) {
+				s.remove(r)
 			}
-			e = next
+			r = next
 		}
-		if len(s.entries) == 0 {
-			s.entries = map[uint64]*knownToken{} // maps do not shrink
+		if len(*s.table.Load()) > max(8, 8*s.live) {
+			s.rebuild()
 		}
 		s.mu.Unlock()
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func knownBy(owner *issuer, k *key, until time.Time) *verified {
-	return &verified{principal: &Principal{UserID: "alice"}, issuer: owner, key: k, until: until}
+	return &verified{principal: Principal{UserID: "alice"}, issuer: owner, key: k, until: until.UnixNano()}
 }
 
 func (n *known) bytes() int {
@@ -24,11 +24,25 @@ func (n *known) bytes() int {
 		s.mu.Lock()
 		sum, count := 0, 0
 		for e := s.oldest; e != nil; e = e.newer {
-			sum += e.cost
+			sum += int(e.cost)
 			count++
+			if s.find(e.hash, e.issuer, e.token) != e {
+				panic("an entry is not found")
+			}
 		}
-		if sum != s.bytes || count != len(s.entries) || sum > s.max {
-			panic(fmt.Sprintf("the shard's books are wrong: %d of %d bytes, %d of %d entries", s.bytes, sum, len(s.entries), count))
+		taken, placed := 0, 0
+		for i := range *s.table.Load() {
+			switch (*s.table.Load())[i].entry.Load() {
+			case nil:
+			case removed:
+				taken++
+			default:
+				taken++
+				placed++
+			}
+		}
+		if sum != s.bytes || count != s.live || placed != s.live || taken != s.used || sum > s.max {
+			panic(fmt.Sprintf("the shard's books are wrong: %d of %d bytes, %d, %d and %d entries, %d of %d slots", s.bytes, sum, s.live, count, placed, s.used, taken))
 		}
 		total += sum
 		s.mu.Unlock()
@@ -55,7 +69,7 @@ func TestKnown(t *testing.T) {
 		}
 	)
 	wantKnown("nothing", known(both, now), false)
-	n.put(a, tok, knownBy(a, k, in10), now)
+	n.put(tok, knownBy(a, k, in10), now)
 	wantKnown("at once", known(onlyA, now), true)
 	wantKnown("among others", known(both, now), true)
 	wantKnown("another issuer", known([]*issuer{b}, now), false)
@@ -65,32 +79,31 @@ func TestKnown(t *testing.T) {
 	if n.get(onlyA, tok[:699], now) != nil || n.get(onlyA, tok+"t", now) != nil || n.get(onlyA, tok[:699]+"u", now) != nil {
 		t.Error("another token is known")
 	}
-	// A collision of hashes is not a hit.
-	s := n.shard(0)
-	for i := range n.shards {
-		for _, e := range n.shards[i].entries {
-			e.token, s = strings.Repeat("u", 700), &n.shards[i]
-		}
+	n.put(tok, knownBy(a, k, in10), now)
+	if entries(n) != 1 {
+		t.Errorf("%d entries of one token", entries(n))
 	}
+	// A collision of hashes is not a hit.
+	n.get(onlyA, tok, now).token = strings.Repeat("u", 700)
 	wantKnown("collision", known(onlyA, now), false)
-	n.put(a, tok, knownBy(a, k, in10), now)
-	wantKnown("collision replaced", known(onlyA, now), true)
-	if len(s.entries) != 1 {
-		t.Errorf("%d entries", len(s.entries))
+	n.put(tok, knownBy(a, k, in10), now)
+	wantKnown("collision beside", known(onlyA, now), true)
+	if entries(n) != 2 {
+		t.Errorf("%d entries", entries(n))
 	}
 	k.gone.Store(true)
 	wantKnown("key gone", known(onlyA, now), false)
-	n.put(a, tok, knownBy(a, k, in10), now)
+	n.put(tok, knownBy(a, k, in10), now)
 	wantKnown("verified with a key that is gone by now", known(onlyA, now), false)
 	n.sweep(now)
 	if n.bytes() != 0 || entries(n) != 0 {
 		t.Errorf("%d bytes after sweeping", n.bytes())
 	}
-	n.put(a, strings.Repeat("x", 1<<15), knownBy(a, &key{until: forever}, in10), now)
+	n.put(strings.Repeat("x", 1<<15), knownBy(a, &key{until: forever}, in10), now)
 	if entries(n) != 0 {
 		t.Error("an entry that takes all of a shard was kept")
 	}
-	n.put(a, "1", knownBy(a, &key{until: forever}, in10), now)
+	n.put("1", knownBy(a, &key{until: forever}, in10), now)
 	n.sweep(in10.UnixNano() - 1)
 	if entries(n) != 1 {
 		t.Error("a live entry was swept")
@@ -108,7 +121,7 @@ func TestKnownCopiesTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	clear(lent)
-	if p, known, err := v.Verify(context.Background(), set, tok); err != nil || !known || p.UserID != "alice" || p.Claims["iss"] != plainIssuer.Issuer {
+	if p, known, err := v.Verify(context.Background(), set, tok); err != nil || !known || p.UserID != "alice" || p.Claims()["iss"] != plainIssuer.Issuer {
 		t.Errorf("principal %+v, known %v, error %v", p, known, err)
 	}
 }
@@ -124,15 +137,15 @@ func TestKnownIsBounded(t *testing.T) {
 		tok   = func(i int) string { return fmt.Sprintf("%0700d", i) }
 		m, _  = newMapper(withPreset(plainIssuer), "main")
 		put   = func(i int, at int64, until time.Time) {
-			claims, err := decodeClaims([]byte(jsonOf(t, typicalClaims(i))))
+			claims, _, err := claimSetOf(typicalClaims(i))
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := m.principal(claims)
-			if err != nil {
+			r := &verified{issuer: owner, key: k, until: until.UnixNano()}
+			if err := m.principal(&r.principal, claims); err != nil {
 				t.Fatal(err)
 			}
-			n.put(owner, tok(i), &verified{principal: p, key: k, until: until}, at)
+			n.put(tok(i), r, at)
 		}
 	)
 	var before, after runtime.MemStats
@@ -185,10 +198,10 @@ func TestKnownConcurrently(t *testing.T) {
 			k := &key{until: forever}
 			for i := range 3000 {
 				tok := fmt.Sprintf("%0600d", (i*7+g)%2500)
-				if p := n.get([]*issuer{owner}, tok, now); p != nil && p.UserID != tok {
-					t.Errorf("the principal of another token: %s", p.UserID)
+				if r := n.get([]*issuer{owner}, tok, now); r != nil && r.principal.UserID != tok {
+					t.Errorf("the principal of another token: %s", r.principal.UserID)
 				}
-				n.put(owner, tok, &verified{principal: &Principal{UserID: tok}, key: k, until: testTime.Add(time.Second)}, now)
+				n.put(tok, &verified{principal: Principal{UserID: tok}, issuer: owner, key: k, until: testTime.Add(time.Second).UnixNano()}, now)
 				if i%500 == 0 {
 					k.gone.Store(true)
 					k = &key{until: forever}

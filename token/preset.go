@@ -57,8 +57,8 @@ type preset struct {
 
 	// check refuses tokens for reasons of the provider's own; fill adds to
 	// the principal what mapping cannot say. Either may be nil.
-	check func(m *mapper, claims map[string]any) error
-	fill  func(m *mapper, claims map[string]any, p *Principal)
+	check func(m *mapper, claims claimSet) error
+	fill  func(m *mapper, claims claimSet, p *Principal)
 
 	// validate adds faults and warnings of an issuer's settings.
 	validate func(cfg config.Issuer, u *url.URL, errs *config.Errors)
@@ -246,13 +246,13 @@ func clerkHost(key string) (string, bool) {
 }
 
 // client checks the claim that names the client against client_ids.
-func (m *mapper) client(claims map[string]any) error {
+func (m *mapper) client(claims claimSet) error {
 	if len(m.cfg.ClientIDs) == 0 || len(m.preset.client) == 0 {
 		return nil
 	}
 	for _, name := range m.preset.client {
-		if v, ok := claims[name]; ok {
-			if id, _ := v.(string); !slices.Contains(m.cfg.ClientIDs, id) {
+		if v := claims.get(name); v.kind != absent {
+			if id, _ := v.text(); !slices.Contains(m.cfg.ClientIDs, id) {
 				return fmt.Errorf("%s is not one of client_ids: %w", name, ErrParty)
 			}
 			return nil

@@ -38,8 +38,8 @@ var clerkPreset = &preset{
 		SessionID: "sid",
 		Actor:     "act.sub",
 	},
-	check: func(m *mapper, claims map[string]any) error {
-		if claims["sts"] == "pending" && !m.cfg.AllowPending {
+	check: func(m *mapper, claims claimSet) error {
+		if claims.get("sts").is("pending") && !m.cfg.AllowPending {
 			return fmt.Errorf("sts is pending: %w", ErrPending)
 		}
 		return nil
@@ -60,19 +60,19 @@ var clerkPreset = &preset{
 // clerkFill reads the organization of a session token. Version 2 has it in
 // o, packed; version 1, which has no v claim, in claims that start with
 // org_. Of a version that is not known nothing is read.
-func clerkFill(_ *mapper, claims map[string]any, p *Principal) {
-	switch claims["v"] {
-	case int64(2):
-		o, _ := claims["o"].(map[string]any)
-		p.OrgID = textOf(o["id"])
-		p.OrgSlug = textOf(o["slg"])
-		p.OrgRole = textOf(o["rol"])
-		p.Permissions = clerkPermissions(textOf(claims["fea"]), textOf(o["per"]), textOf(o["fpm"]))
-	case nil, int64(1):
-		p.OrgID = textOf(claims["org_id"])
-		p.OrgSlug = textOf(claims["org_slug"])
-		p.OrgRole = textOf(claims["org_role"])
-		p.Permissions = listOf(claims["org_permissions"])
+func clerkFill(_ *mapper, claims claimSet, p *Principal) {
+	switch v := claims.get("v"); {
+	case v.number(2):
+		o := claims.get("o").members()
+		p.OrgID = o.get("id").identifier()
+		p.OrgSlug = o.get("slg").identifier()
+		p.OrgRole = o.get("rol").identifier()
+		p.Permissions = clerkPermissions(claims.get("fea").identifier(), o.get("per").identifier(), o.get("fpm").identifier())
+	case v.empty(), v.number(1):
+		p.OrgID = claims.get("org_id").identifier()
+		p.OrgSlug = claims.get("org_slug").identifier()
+		p.OrgRole = claims.get("org_role").identifier()
+		p.Permissions = claims.get("org_permissions").words()
 	}
 	p.OrgRole = strings.TrimPrefix(p.OrgRole, clerkPrefix)
 	if p.OrgRole != "" {

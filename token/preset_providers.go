@@ -82,13 +82,13 @@ var firebasePreset = &preset{
 		UserID: "sub",
 		OrgID:  "firebase.tenant",
 	},
-	check: func(m *mapper, claims map[string]any) error {
-		at, ok := numericDate(claims["auth_time"])
+	check: func(m *mapper, claims claimSet) error {
+		at, ok := claims.get("auth_time").date()
 		if !ok {
 			return fmt.Errorf("there is no auth_time: %w", ErrClaimMissing)
 		}
 		// auth_time has to be in the past; iat is known to be.
-		issued, ok := numericDate(claims["iat"])
+		issued, ok := claims.get("iat").date()
 		if !ok {
 			return fmt.Errorf("there is no iat: %w", ErrClaimMissing)
 		}
@@ -139,24 +139,24 @@ var cognitoPreset = &preset{
 // same issuer and keys: an access token names its client in client_id, an id
 // token in aud. An id token proves to one application who its user is, so it
 // is taken only where that application is named.
-func cognitoCheck(m *mapper, claims map[string]any) error {
-	switch claims["token_use"] {
-	case "access":
-		if id := textOf(claims["client_id"]); len(m.cfg.ClientIDs) > 0 && !slices.Contains(m.cfg.ClientIDs, id) {
+func cognitoCheck(m *mapper, claims claimSet) error {
+	switch use := claims.get("token_use"); {
+	case use.is("access"):
+		if id := claims.get("client_id").identifier(); len(m.cfg.ClientIDs) > 0 && !slices.Contains(m.cfg.ClientIDs, id) {
 			return fmt.Errorf("client_id is not one of client_ids: %w", ErrParty)
 		}
 		return nil
-	case "id":
-		aud := listOrText(claims["aud"])
+	case use.is("id"):
+		aud := claims.get("aud")
 		switch {
 		case len(m.cfg.ClientIDs) == 0 && len(m.cfg.Audiences) == 0:
 			return fmt.Errorf("it is an id token, and neither client_ids nor audiences says for which application: %w", ErrType)
-		case len(m.cfg.ClientIDs) > 0 && !overlap(aud, m.cfg.ClientIDs),
-			len(m.cfg.Audiences) > 0 && !overlap(aud, m.cfg.Audiences):
+		case len(m.cfg.ClientIDs) > 0 && !aud.anyOf(m.cfg.ClientIDs),
+			len(m.cfg.Audiences) > 0 && !aud.anyOf(m.cfg.Audiences):
 			return fmt.Errorf("aud is not one of client_ids or audiences: %w", ErrAudience)
 		}
 		return nil
-	case nil:
+	case use.empty():
 		return fmt.Errorf("there is no token_use: %w", ErrClaimMissing)
 	}
 	return fmt.Errorf("token_use is neither access nor id: %w", ErrType)
@@ -178,10 +178,10 @@ var keycloakPreset = &preset{
 		Actor:     "act.sub",
 	},
 	usesClientIDs: true,
-	check: func(_ *mapper, claims map[string]any) error {
+	check: func(_ *mapper, claims claimSet) error {
 		// The claim, not the header field: ID, Refresh, Logout and DPoP
 		// tokens have the same issuer and header.
-		if typ, ok := claims["typ"]; ok && typ != "Bearer" {
+		if typ := claims.get("typ"); typ.kind != absent && !typ.is("Bearer") {
 			return fmt.Errorf("the typ claim is not Bearer: %w", ErrType)
 		}
 		return nil
@@ -202,31 +202,41 @@ var keycloakPreset = &preset{
 // organization where the token names exactly one. The organization claim is
 // a list of aliases, or a map from alias to details where the mapper adds
 // identifiers or attributes.
-func keycloakFill(m *mapper, claims map[string]any, p *Principal) {
-	access, _ := claims["resource_access"].(map[string]any)
+func keycloakFill(m *mapper, claims claimSet, p *Principal) {
+	var access claimSet
+	if len(m.cfg.ClientIDs) > 0 {
+		access = claims.get("resource_access").members()
+	}
 	for _, id := range m.cfg.ClientIDs {
-		client, _ := access[id].(map[string]any)
-		for _, role := range listOf(client["roles"]) {
+		for _, role := range access.get(id).members().get("roles").words() {
 			if !slices.Contains(p.Roles, role) {
 				p.Roles = append(p.Roles, role)
 			}
 		}
 	}
-	switch o := claims["organization"].(type) {
-	case []any:
-		if len(o) == 1 {
-			p.OrgSlug = textOf(o[0])
+	switch o := claims.get("organization"); o.kind {
+	case list:
+		n := 0
+		var first value
+		for e := range o.elements {
+			if n++; n > 1 {
+				return
+			}
+			first = e
+		}
+		if n == 1 {
+			p.OrgSlug = first.identifier()
 			p.OrgID = p.OrgSlug // the alias cannot be changed
 		}
-	case map[string]any:
-		if len(o) != 1 {
+	case object:
+		organizations := o.members()
+		if len(organizations) != 1 {
 			return
 		}
-		for alias, details := range o {
-			p.OrgSlug, p.OrgID = alias, alias
-			if d, ok := details.(map[string]any); ok && d["id"] != nil {
-				p.OrgID = textOf(d["id"])
-			}
+		only := organizations[0]
+		p.OrgSlug, p.OrgID = only.name, only.name
+		if id := only.value.members().get("id"); !id.empty() {
+			p.OrgID = id.identifier()
 		}
 	}
 }
@@ -260,15 +270,15 @@ var workosPreset = &preset{
 		SessionID:   "sid",
 		Actor:       "act.sub",
 	},
-	check: func(m *mapper, claims map[string]any) error {
+	check: func(m *mapper, claims claimSet) error {
 		// The keys are the client's own; newer tokens name it as well.
-		id, ok := claims["client_id"]
-		if s, _ := id.(string); ok && len(m.cfg.ClientIDs) > 0 && !slices.Contains(m.cfg.ClientIDs, s) {
+		id := claims.get("client_id")
+		if s, _ := id.text(); id.kind != absent && len(m.cfg.ClientIDs) > 0 && !slices.Contains(m.cfg.ClientIDs, s) {
 			return fmt.Errorf("client_id is not one of client_ids: %w", ErrParty)
 		}
 		return nil
 	},
-	fill: func(_ *mapper, _ map[string]any, p *Principal) {
+	fill: func(_ *mapper, _ claimSet, p *Principal) {
 		if len(p.Roles) == 0 && p.OrgRole != "" {
 			p.Roles = []string{p.OrgRole}
 		}
@@ -291,12 +301,12 @@ var oktaPreset = &preset{
 		Scopes:    "scp",
 		SessionID: "sid",
 	},
-	fill: func(_ *mapper, claims map[string]any, p *Principal) {
+	fill: func(_ *mapper, claims claimSet, p *Principal) {
 		// In a user's access token sub is the login name, which changes, and
 		// uid the identifier. Tokens without uid are those of a client
 		// itself, and id tokens, whose sub is the identifier.
-		if claims["uid"] == nil {
-			p.UserID = textOf(claims["sub"])
+		if claims.get("uid").empty() {
+			p.UserID = claims.get("sub").identifier()
 		}
 	},
 	validate: func(cfg config.Issuer, u *url.URL, errs *config.Errors) {
@@ -330,8 +340,8 @@ var entraPreset = &preset{
 		Scopes:    "scp",
 		SessionID: "sid",
 	},
-	check: func(m *mapper, claims map[string]any) error {
-		tenant := textOf(claims["tid"])
+	check: func(m *mapper, claims claimSet) error {
+		tenant := claims.get("tid").identifier()
 		if tenant == "" {
 			return fmt.Errorf("there is no tid: %w", ErrClaimMissing)
 		}
@@ -387,17 +397,4 @@ var oidcPreset = &preset{
 		SessionID: "sid",
 		Actor:     "act.sub", // RFC 8693 section 4.1
 	},
-}
-
-// listOrText gives the aud claim, which is a text or a list (RFC 7519
-// section 4.1.3). Unlike [listOf] it does not split texts.
-func listOrText(v any) []string {
-	if s, ok := v.(string); ok {
-		return []string{s}
-	}
-	return listOf(v)
-}
-
-func overlap(a, b []string) bool {
-	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
 }

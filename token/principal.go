@@ -3,6 +3,7 @@ package token
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,13 +28,12 @@ type Principal struct {
 	IssuerName string
 	Preset     string
 
-	// Claims holds every claim as encoding/json decodes it with UseNumber
-	// replaced by int64 where the number is an integer that fits, else
-	// float64. It must not be changed.
-	Claims map[string]any
-
 	// ExpiresAt is the exp claim.
 	ExpiresAt time.Time
+
+	payload string // claims as JSON; as base64url where entry is not nil
+	claims  atomic.Pointer[map[string]any]
+	entry   *verified // of which it is a part in the verified-token cache
 }
 
 // Anonymous is the principal of a request to an anonymous route. It has no
@@ -69,26 +69,87 @@ func (p *Principal) HasScope(scope string) bool {
 	return p != nil && scope != "" && slices.Contains(p.Scopes, scope)
 }
 
-// cost estimates how many bytes of memory the principal takes. Its texts are
-// those of the claims, but for a few that are put together.
-func (p *Principal) cost() int {
-	n := 320 + claimsCost(p.Claims)
-	for _, list := range [...][]string{p.Roles, p.Permissions, p.Scopes} {
-		n += listCost(list)
+// Claims gives every claim as encoding/json decodes it, but numbers as int64
+// where they are integers that fit, else as float64. The map is made when it
+// is asked for first, and kept: few principals need it, and it takes several
+// times the memory of all else. It must not be changed.
+func (p *Principal) Claims() map[string]any {
+	if p == nil {
+		return nil
 	}
-	return n + len(p.OrgRole) + len(p.IssuerName)
+	if c := p.claims.Load(); c != nil {
+		return *c
+	}
+	return p.decode()
 }
 
-func listCost(list []string) int {
-	n := 16 * cap(list)
-	for _, s := range list {
-		n += len(s)
+// decode is the slow path of Claims.
+func (p *Principal) decode() map[string]any {
+	if p.payload == "" {
+		return nil
+	}
+	payload := []byte(p.payload)
+	if p.entry != nil {
+		var err error
+		if payload, err = canonical.DecodeString(p.payload); err != nil {
+			return nil // there is no error: it was read before
+		}
+	}
+	claims, err := decodeClaims(payload)
+	if err != nil {
+		return nil // there is no error: it was read before
+	}
+	if !p.claims.CompareAndSwap(nil, &claims) {
+		return *p.claims.Load()
+	}
+	if p.entry != nil {
+		p.entry.grow(len(payload) + claimsCost(claims))
+	}
+	return claims
+}
+
+// WithClaims sets the claims of a principal that was not made from a token,
+// and gives it back. It must not be shared yet, and claims not be changed any
+// more.
+func (p *Principal) WithClaims(claims map[string]any) *Principal {
+	p.claims.Store(&claims)
+	return p
+}
+
+// texts are the texts that come from the token. The others belong to the
+// configuration.
+func (p *Principal) texts() [6]*string {
+	return [...]*string{&p.UserID, &p.OrgID, &p.OrgSlug, &p.OrgRole, &p.SessionID, &p.Actor}
+}
+
+func (p *Principal) lists() [3][]string { return [...][]string{p.Roles, p.Permissions, p.Scopes} }
+
+// textBytes is the length of all texts that come from the token.
+func (p *Principal) textBytes() int {
+	n := 0
+	for _, t := range p.texts() {
+		n += len(*t)
+	}
+	for _, list := range p.lists() {
+		for _, t := range list {
+			n += len(t)
+		}
+	}
+	return n
+}
+
+// listBytes is the memory of the lists without their texts.
+func (p *Principal) listBytes() int {
+	n := 0
+	for _, list := range p.lists() {
+		n += 16 * cap(list)
 	}
 	return n
 }
 
 // claimsCost estimates the memory of a decoded claim: what an interface
-// refers to, and for a map the group of slots that the runtime allocates.
+// refers to, and for a map the group of slots that the runtime allocates. Its
+// texts are parts of the payload, but for those with escapes.
 func claimsCost(v any) int {
 	switch v := v.(type) {
 	case map[string]any:
@@ -99,8 +160,8 @@ func claimsCost(v any) int {
 			slots *= 2
 		}
 		n += slots * (16 + 16 + 1)
-		for name, x := range v {
-			n += len(name) + claimsCost(x)
+		for _, x := range v {
+			n += claimsCost(x)
 		}
 		return n
 	case []any:
@@ -109,8 +170,6 @@ func claimsCost(v any) int {
 			n += claimsCost(x)
 		}
 		return n
-	case string:
-		return 16 + len(v)
 	case nil, bool:
 		return 0
 	}

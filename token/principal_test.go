@@ -82,8 +82,8 @@ func TestHasPermissionAndScope(t *testing.T) {
 }
 
 // The cache is bounded by these estimates, so they must not be far below
-// what is really taken.
-func TestPrincipalCost(t *testing.T) {
+// what is really taken, before and after the claims were asked for.
+func TestKnownCost(t *testing.T) {
 	texts := map[string]string{
 		"small":     `{"sub":"alice"}`,
 		"clerk":     `{"azp":"https://example.com","fva":[7,-1],"jti":"a1b2","sid":"sess_123","sts":"active","sub":"user_123","v":2,"fea":"o:dashboard,o:teams","o":{"id":"org_123","slg":"org-slug","rol":"admin","per":"manage,read","fpm":"3,2"}}`,
@@ -94,32 +94,56 @@ func TestPrincipalCost(t *testing.T) {
 		"numerous":  `{"sub":"alice"` + numerous() + `}`,
 		"all zeros": `{"sub":"alice","x":[` + strings.Repeat("1234567,", 900) + `1]}`,
 	}
-	for name, text := range texts {
+	for name, payload := range texts {
 		m, err := newMapper(withPreset(plainIssuer), "main")
 		if err != nil {
 			t.Fatal(err)
 		}
-		const copies = 200
-		keep := make([]*Principal, copies)
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		for i := range keep {
-			claims, err := decodeClaims([]byte(text))
-			if err != nil {
-				t.Fatal(err)
+		const copies = 500
+		owner, k := &issuer{salt: 9}, &key{until: forever}
+		toks := make([]string, copies)
+		for i := range toks {
+			toks[i] = fmt.Sprintf("e30.%s.%086d", b64([]byte(payload)), i)
+		}
+		measure := func(n *known, what string, do func()) {
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			cost := n.bytes()
+			do()
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			if entries(n) != copies {
+				t.Fatalf("%s: %d entries", name, entries(n))
 			}
-			if keep[i], err = m.principal(claims); err != nil {
-				t.Fatal(err)
+			real := float64(after.HeapAlloc-before.HeapAlloc) / copies
+			if cost := float64(n.bytes()-cost) / copies; cost < 0.85*real || cost > 1.6*real+100 {
+				t.Errorf("%s, %s: estimated %.0f, really %.0f", name, what, cost, real)
 			}
 		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		real := float64(after.HeapAlloc-before.HeapAlloc) / copies
-		if cost := float64(keep[0].cost()); cost < 0.8*real || cost > 3*real+500 {
-			t.Errorf("%s: estimated %.0f, really %.0f", name, cost, real)
-		}
-		runtime.KeepAlive(keep)
+		n := newKnown(1 << 30)
+		measure(n, "entry", func() {
+			for _, tok := range toks {
+				claims, err := readClaimSet(payload, usualClaims)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := &verified{issuer: owner, key: k, until: 1}
+				if err := m.principal(&r.principal, claims); err != nil {
+					t.Fatal(err)
+				}
+				n.put(tok, r, 0)
+			}
+		})
+		measure(n, "claims", func() {
+			for _, tok := range toks {
+				p := &n.get([]*issuer{owner}, tok, 0).principal
+				if p.Claims()["sub"] == nil {
+					t.Fatalf("%s: claims %v", name, p.Claims())
+				}
+			}
+		})
+		runtime.KeepAlive(toks)
 	}
 }
 
@@ -135,9 +159,17 @@ func numerous() string {
 // principalFromClaims makes the principal of a token whose signature and
 // registered claims are taken to be right.
 func principalFromClaims(iss config.Issuer, name string, claims map[string]any) (*Principal, error) {
-	m, claims, err := readClaims(iss, name, claims)
+	m, err := newMapper(withPreset(iss), name)
 	if err != nil {
 		return nil, err
 	}
-	return m.principal(claims)
+	set, payload, err := claimSetOf(claims)
+	if err != nil {
+		return nil, err
+	}
+	p := &Principal{payload: payload}
+	if err := m.principal(p, set); err != nil {
+		return nil, err
+	}
+	return p, nil
 }

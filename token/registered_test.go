@@ -72,12 +72,13 @@ func TestRegisteredClaims(t *testing.T) {
 			if _, null := v.(nullClaim); null {
 				v = nil
 			}
-			if n, ok := v.(int); ok {
-				v = int64(n)
-			}
 			claims[k] = v
 		}
-		until, err := checkRegistered(&cfg, claims, testTime, nil)
+		set, _, err := claimSetOf(claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		until, err := checkRegistered(&cfg, set, testTime, nil)
 		if c.fault != nil && !errors.Is(err, c.fault) || c.fault == nil && (err != nil || until.Sub(testTime) != c.until) {
 			t.Errorf("%s: until %s, error %v; want %s, %v", name, until.Sub(testTime), err, c.until, c.fault)
 		}

@@ -46,8 +46,16 @@ func (o Options) withDefaults() Options {
 type Verifier struct {
 	o       Options
 	issuers map[string]*issuer // by the configuration's names
-	known   *known
-	sweeps  *atomic.Bool // somebody sweeps known; shared with those before and after
+	headers headers
+	shared
+}
+
+// shared is what a Verifier has in common with those compiled before and
+// after it.
+type shared struct {
+	known  *known
+	turns  *turns
+	sweeps *atomic.Bool // somebody sweeps known
 }
 
 // issuer is one issuer, compiled. It is immutable but for its keys.
@@ -58,7 +66,7 @@ type issuer struct {
 	places places
 	types  []string // accepted typ values, in lower case and without application/
 	secret []byte   // nil: none
-	shared *key     // stands for secret in the verified-token cache
+	shared []*key   // the one that stands for secret; nil: none
 	keys   *keySet  // nil: none
 	salt   uint64   // of this issuer with these settings in the verified-token cache
 }
@@ -139,33 +147,24 @@ func (v *Verifier) Verify(ctx context.Context, set IssuerSet, tok string) (p *Pr
 // VerifyAt is Verify for a caller who has just read the clock: reading it is
 // much of what a known token costs.
 func (v *Verifier) VerifyAt(ctx context.Context, set IssuerSet, tok string, now time.Time) (p *Principal, known bool, err error) {
-	if p := v.known.get(set.get().issuers, tok, now.UnixNano()); p != nil {
-		return p, true, nil
+	if r := v.known.get(set.get().issuers, tok, now.UnixNano()); r != nil {
+		return &r.principal, true, nil
 	}
-	p, err = v.verifyNew(ctx, set, tok)
-	return p, false, err
-}
-
-// verifyNew is the slow path of Verify.
-func (v *Verifier) verifyNew(ctx context.Context, set IssuerSet, tok string) (*Principal, error) {
 	r, err := v.check(ctx, set, tok, nil)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	v.known.put(r.issuer, tok, r, v.o.Now().UnixNano())
-	return r.principal, nil
-}
-
-// verified is what comes of a token that is valid.
-type verified struct {
-	principal *Principal
-	issuer    *issuer
-	key       *key
-	until     time.Time // when it expires, clock skew included
+	if r.shard != nil { // another request had it verified while this one waited
+		return &r.principal, true, nil
+	}
+	v.known.put(tok, r, v.o.Now().UnixNano())
+	return &r.principal, false, nil
 }
 
 // check makes every check of a token, in this order: what is cheap and needs
-// no trust, whose it is, the signature, the claims.
+// no trust, whose it is, the signature, the claims. Where it had to wait for
+// its turn and the token has become known meanwhile, it gives what is known,
+// but not while s records.
 func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *steps) (*verified, error) {
 	issuers := set.get()
 	if tok == "" {
@@ -174,29 +173,37 @@ func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *step
 	if len(tok) > issuers.maxBytes {
 		return nil, s.fail("form", tooLong(len(tok), issuers.maxBytes))
 	}
-	c, err := parseCompact(tok)
+	c, err := parseCompact(tok, v.headers.seen())
 	if err == nil {
 		err = c.readClaims()
 	}
 	if err != nil {
 		return nil, s.fail("form", err)
 	}
-	s.pass("form", "it is a compact JWS of %d bytes with %d claims", len(tok), len(c.claims))
+	if s != nil {
+		s.pass("form", fmt.Sprintf("it is a compact JWS of %d bytes with %d claims", len(tok), len(c.claims)))
+	}
 
-	i, err := issuers.of(c)
+	i, err := issuers.of(c.claims)
 	if err != nil {
 		return nil, s.fail("issuer", err)
 	}
 	if len(tok) > int(i.cfg.MaxTokenBytes) {
 		return nil, s.fail("issuer", tooLong(len(tok), int(i.cfg.MaxTokenBytes)))
 	}
-	s.pass("issuer", "iss is %q, issuer %s", i.cfg.Issuer, i.name)
-	if err := i.checkHeader(c, s); err != nil {
+	if s != nil {
+		s.pass("issuer", fmt.Sprintf("iss is %q, issuer %s", i.cfg.Issuer, i.name))
+	}
+	if err := i.checkHeader(c.header, s); err != nil {
 		return nil, err
 	}
-	k, err := i.authentic(ctx, c, s)
+	list, err := i.candidates(ctx, c.header, s)
 	if err != nil {
 		return nil, err
+	}
+	k, known, err := v.authentic(ctx, i, list, tok, &c, s)
+	if known != nil || err != nil {
+		return known, err
 	}
 
 	// The clock is read anew: fetching keys may have taken a while.
@@ -204,12 +211,13 @@ func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *step
 	if err != nil {
 		return nil, err
 	}
-	p, err := i.mapper.principal(c.claims)
-	if err != nil {
+	r := &verified{issuer: i, key: k, until: until.UnixNano(), principal: Principal{payload: c.payload}}
+	if err := i.mapper.principal(&r.principal, c.claims); err != nil {
 		return nil, s.fail("preset", err)
 	}
-	s.pass("preset", "the checks of %s pass; user_id is from the token", p.Preset)
-	return &verified{principal: p, issuer: i, key: k, until: until}, nil
+	pass(s, "preset", "the checks of %s pass; user_id is from the token", r.principal.Preset)
+	v.headers.add(c.header)
+	return r, nil
 }
 
 func tooLong(n, most int) error {
@@ -217,8 +225,8 @@ func tooLong(n, most int) error {
 }
 
 // of gives the issuer that the token says it is from.
-func (s *issuerSet) of(c *compact) (*issuer, error) {
-	iss, ok := c.claims["iss"].(string)
+func (s *issuerSet) of(claims claimSet) (*issuer, error) {
+	iss, ok := claims.get("iss").text()
 	if !ok || iss == "" {
 		return nil, fmt.Errorf("there is no iss: %w", ErrIssuer)
 	}
@@ -231,21 +239,19 @@ func (s *issuerSet) of(c *compact) (*issuer, error) {
 }
 
 // checkHeader holds alg and typ against the issuer's settings.
-func (i *issuer) checkHeader(c *compact, s *steps) error {
-	if !slices.Contains(i.cfg.Algorithms, c.alg) {
+func (i *issuer) checkHeader(h *header, s *steps) error {
+	if !slices.Contains(i.cfg.Algorithms, h.alg) {
 		return s.fail("algorithm", fmt.Errorf("alg is none of %s: %w", strings.Join(i.cfg.Algorithms, ", "), ErrAlgorithm))
 	}
-	s.pass("algorithm", "alg is %s", c.alg)
-	typ, present := c.header["typ"]
-	if !present {
+	pass(s, "algorithm", "alg is %s", h.alg)
+	if h.typKind == absent {
 		s.pass("type", "there is no typ")
 		return nil
 	}
-	text, ok := typ.(string)
-	if !ok || !slices.Contains(i.types, mediaType(text)) {
+	if h.typKind != text || !slices.Contains(i.types, h.typ) {
 		return s.fail("type", fmt.Errorf("typ is none of %s: %w", strings.Join(i.types, ", "), ErrType))
 	}
-	s.pass("type", "typ is %s", mediaType(text))
+	pass(s, "type", "typ is %s", h.typ)
 	return nil
 }
 
@@ -259,31 +265,51 @@ func mediaType(typ string) string {
 	return typ
 }
 
-// authentic checks the signature, by the issuer's secret for the HS
-// algorithms and by its keys for all others, and gives the key.
-func (i *issuer) authentic(ctx context.Context, c *compact, s *steps) (*key, error) {
-	if slices.Contains(symmetric, c.alg) {
-		if err := verifyMAC(c.alg, i.secret, c.signed, c.signature); err != nil {
-			return nil, s.fail("signature", err)
-		}
-		s.pass("signature", "it verifies with secret")
+// candidates gives the keys that a token may have been signed with, at least
+// one: what stands for the secret for the HS algorithms, and keys of the
+// issuer's set for all others.
+func (i *issuer) candidates(ctx context.Context, h *header, s *steps) ([]*key, error) {
+	if slices.Contains(symmetric, h.alg) {
 		return i.shared, nil
 	}
 	if i.keys == nil {
 		return nil, s.fail("key", fmt.Errorf("the issuer has no keys: %w", ErrKeysUnavailable))
 	}
-	list, err := i.keys.find(ctx, c)
+	list, err := i.keys.find(ctx, h)
 	if err != nil {
 		return nil, s.fail("key", err)
 	}
-	s.pass("key", "kid %q is in the set", list[0].kid)
+	pass(s, "key", "kid %q is in the set", list[0].kid)
+	return list, nil
+}
+
+// authentic checks the signature when it is its turn, and gives the key that
+// it verifies with, or what has become known of the token meanwhile.
+func (v *Verifier) authentic(ctx context.Context, i *issuer, list []*key, tok string, c *compact, s *steps) (*key, *verified, error) {
+	waited, err := v.turns.take(ctx)
+	if err != nil {
+		return nil, nil, s.fail("signature", err)
+	}
+	defer v.turns.give()
+	if waited && s == nil {
+		if known := v.known.get([]*issuer{i}, tok, v.o.Now().UnixNano()); known != nil {
+			return nil, known, nil
+		}
+	}
+	if slices.Contains(symmetric, c.alg) {
+		if err := verifyMAC(c.alg, i.secret, c.signed, c.signature); err != nil {
+			return nil, nil, s.fail("signature", err)
+		}
+		s.pass("signature", "it verifies with secret")
+		return list[0], nil, nil
+	}
 	for _, k := range list {
 		if err = verifySignature(c.alg, k.public, c.signed, c.signature); err == nil {
 			s.pass("signature", "it verifies")
-			return k, nil
+			return k, nil, nil
 		}
 	}
-	return nil, s.fail("signature", err)
+	return nil, nil, s.fail("signature", err)
 }
 
 // Start begins to keep key sets fresh in the background, those that are not

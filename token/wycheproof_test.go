@@ -111,7 +111,7 @@ func wycheproofVerifier(t *testing.T, public, private map[string]any) func(tok s
 			t.Fatal(err)
 		}
 		return func(tok string) error {
-			c, err := parseCompact(tok)
+			c, err := parseCompact(tok, nil)
 			if err != nil {
 				return err
 			}
@@ -131,18 +131,23 @@ func wycheproofVerifier(t *testing.T, public, private map[string]any) func(tok s
 	} else if !errors.Is(err, errNoKeys) {
 		t.Fatal(err)
 	}
+	v := &Verifier{shared: shared{turns: newTurns()}}
 	i := &issuer{keys: newKeySet(keySetSettings{}, nil, Options{}.withDefaults())}
 	i.keys.setStatic(list)
 	i.cfg.Algorithms = asymmetric
 	return func(tok string) error {
-		c, err := parseCompact(tok)
+		c, err := parseCompact(tok, nil)
 		if err != nil {
 			return err
 		}
-		if err := i.checkHeader(c, nil); err != nil {
+		if err := i.checkHeader(c.header, nil); err != nil {
 			return err
 		}
-		_, err = i.authentic(context.Background(), c, nil)
+		list, err := i.candidates(context.Background(), c.header, nil)
+		if err != nil {
+			return err
+		}
+		_, _, err = v.authentic(context.Background(), i, list, tok, &c, nil)
 		return err
 	}
 }

@@ -158,11 +158,12 @@ func complete(claims map[string]any, issuer config.Issuer, now time.Time) error 
 
 func (p *principalSpec) principal(issuer config.Issuer, name string, now time.Time) *token.Principal {
 	claims, _ := p.Claims.data.(map[string]any)
-	return &token.Principal{
+	who := &token.Principal{
 		UserID: p.UserID, OrgID: p.OrgID, OrgSlug: p.OrgSlug, OrgRole: p.OrgRole,
 		Roles: p.Roles, Permissions: p.Permissions, Scopes: p.Scopes,
 		SessionID: p.SessionID, Actor: p.Actor,
 		Issuer: issuer.Issuer, IssuerName: name, Preset: issuer.Preset,
-		Claims: claims, ExpiresAt: now.Add(time.Minute),
+		ExpiresAt: now.Add(time.Minute),
 	}
+	return who.WithClaims(claims)
 }
