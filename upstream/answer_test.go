@@ -46,11 +46,11 @@ type outcome struct {
 
 // take reads an answer that comes in pieces, without a network.
 func readAnswer(q *Request, pieces ...string) outcome {
-	p := &Pool{now: time.Now, settings: settings{idle: time.Hour, maxConns: 1}}
+	p := &Pool{now: readClock, settings: settings{idle: time.Hour, maxConns: 1}}
 	e := &endpoint{open: 1}
 	p.endpoints = []*endpoint{e}
 	defer p.Close()
-	until := time.Now().Add(time.Minute)
+	until := readClock().add(time.Minute)
 	c := &conn{link: &link{Conn: &scripted{pieces: pieces}}, e: e, expires: until, cut: func() {}}
 	r := new(Response)
 	defer r.Release()

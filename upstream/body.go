@@ -38,7 +38,7 @@ const (
 
 // readBody begins reading the body (RFC 9112 section 6.3): all of it where
 // it is to be held, else what is there already.
-func (r *Response) readBody(q *Request, until time.Time) error {
+func (r *Response) readBody(q *Request, until moment) error {
 	b := &r.body
 	*b = body{from: r.head.line, to: r.head.line, window: r.head.line}
 	switch {
@@ -70,7 +70,7 @@ func (r *Response) readBody(q *Request, until time.Time) error {
 		waits = false
 	}
 	here := b.kind == counted && int64(len(r.buf)-b.from) >= r.head.length
-	if !here && (waits || b.kind == counted) && !r.c.readBy.want.Equal(until) {
+	if !here && (waits || b.kind == counted) && r.c.readBy.want != until {
 		r.c.readUntil(readClock(), until)
 	}
 	var err error
@@ -223,7 +223,7 @@ func (s *stream) Read(p []byte) (int, error) {
 func (r *Response) fill(p []byte) (int, error) {
 	b := &r.body
 	now := readClock()
-	r.c.readUntil(now, now.Add(r.silence))
+	r.c.readUntil(now, now.add(r.silence))
 	switch b.kind {
 	case counted:
 		n, err := r.receive(p[:min(int64(len(p)), b.left)])

@@ -10,7 +10,7 @@ type budget struct {
 
 // second counts what happened within one second.
 type second struct {
-	unix              int64
+	since             int64 // when it began, in seconds
 	requests, retries int32
 }
 
@@ -18,27 +18,27 @@ type second struct {
 // where there is next to no traffic, no share of it is a whole retry.
 const freeRetries = 10
 
-func (b *budget) at(now time.Time) *second {
-	u := now.Unix()
+func (b *budget) at(now moment) *second {
+	u := int64(now) / int64(time.Second)
 	s := &b.seconds[((u%10)+10)%10]
-	if s.unix != u {
-		*s = second{unix: u}
+	if s.since != u {
+		*s = second{since: u}
 	}
 	return s
 }
 
 // request counts a request.
-func (b *budget) request(now time.Time) { b.at(now).requests++ }
+func (b *budget) request(now moment) { b.at(now).requests++ }
 
 // retry counts a retry where one more is allowed. A share of 0 allows none.
-func (b *budget) retry(now time.Time, share float64) bool {
+func (b *budget) retry(now moment, share float64) bool {
 	if share <= 0 {
 		return false
 	}
 	var requests, retries int64
-	u := now.Unix()
+	u := int64(now) / int64(time.Second)
 	for i := range b.seconds {
-		if s := &b.seconds[i]; u-s.unix < 10 && s.unix <= u {
+		if s := &b.seconds[i]; u-s.since < 10 && s.since <= u {
 			requests += int64(s.requests)
 			retries += int64(s.retries)
 		}

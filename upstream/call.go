@@ -36,13 +36,14 @@ type call struct {
 
 	mu    sync.Mutex
 	timer *time.Timer
-	until time.Time // zero: nothing is waited for
+	until moment // 0: nothing is waited for
 	pause time.Duration
 }
 
 // stream makes one attempt on a place at a session.
 func (p *Pool) stream(ctx context.Context, q *Request, r *Response, s *session, a *attempt) (again bool, err error) {
 	c := &call{p: p, s: s, parent: ctx, left: -1, pause: a.timeout, upload: newUpload(q, bytes.NewReader(q.Body))}
+	r.fresh = false
 	r.exchange = exchange{ctx: ctx, p: p, silence: max(a.timeout, leastSilence)}
 	r.buf = r.buf[:0]
 	r.head.reset(0)
@@ -50,9 +51,7 @@ func (p *Pool) stream(ctx context.Context, q *Request, r *Response, s *session, 
 	headBy := a.until
 	if h := p.settings.header; h > 0 && h < a.timeout {
 		c.pause = h
-		if t := readClock().Add(h); t.Before(headBy) {
-			headBy = t
-		}
+		headBy = min(headBy, readClock().add(h))
 	}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	req, err := c.request(q)
@@ -109,14 +108,14 @@ func (c *call) request(q *Request) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	header := make(http.Header, len(q.names)+3)
-	for i, n := range q.names {
-		end := len(q.fields)
-		if i+1 < len(q.names) {
-			end = int(q.names[i+1].from)
+	header := make(http.Header, len(q.lines.names)+3)
+	for i, n := range q.lines.names {
+		end := len(q.lines.text)
+		if i+1 < len(q.lines.names) {
+			end = int(q.lines.names[i+1].from)
 		}
-		name := textproto.CanonicalMIMEHeaderKey(string(n.of(q.fields)))
-		value := trimOWS(q.fields[int(n.to)+len(": ") : end-len("\r\n")])
+		name := textproto.CanonicalMIMEHeaderKey(string(n.of(q.lines.text)))
+		value := trimOWS(q.lines.text[int(n.to)+len(": ") : end-len("\r\n")])
 		header[name] = append(header[name], string(value))
 	}
 	if c.p.secret != "" {
@@ -281,7 +280,7 @@ func (r *Response) appendField(to []field, name, value string) ([]field, error) 
 
 // holdStream reads the body as far as it is to be held, by the rules of
 // readBody.
-func (r *Response) holdStream(q *Request, until time.Time) error {
+func (r *Response) holdStream(q *Request, until moment) error {
 	c, b := r.call, &r.body
 	at := len(r.buf)
 	*b = body{from: at, to: at, window: at}
@@ -389,7 +388,7 @@ func (c *call) end() error {
 	}
 	c.ended = true
 	c.mu.Lock()
-	c.until = time.Time{}
+	c.until = 0
 	if c.timer != nil {
 		c.timer.Stop()
 	}
@@ -410,11 +409,11 @@ func (c *call) end() error {
 }
 
 // arm bounds what is waited for from now on.
-func (c *call) arm(until time.Time) {
+func (c *call) arm(until moment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.until = until
-	if left := time.Until(until); c.timer == nil {
+	if left := until.left(); c.timer == nil {
 		c.timer = time.AfterFunc(left, c.expire)
 	} else {
 		c.timer.Reset(left)
@@ -426,24 +425,24 @@ func (c *call) arm(until time.Time) {
 func (c *call) disarm(silence time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.until, c.pause = time.Time{}, silence
+	c.until, c.pause = 0, silence
 }
 
 // expire ends an exchange that takes too long, unless its request moves on.
 func (c *call) expire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.until.IsZero() {
+	if c.until == 0 {
 		return
 	}
 	now, until := readClock(), c.until
 	if u := c.upload; u != nil && u.stream {
-		if t := u.moving(now, c.pause); t.After(until) {
+		if t := u.moving(now, c.pause); t > until {
 			until = t
 		}
 	}
-	if now.Before(until) {
-		c.timer.Reset(until.Sub(now))
+	if now < until {
+		c.timer.Reset(until.since(now))
 		return
 	}
 	c.cancel(context.DeadlineExceeded)
@@ -467,7 +466,7 @@ func (s *callStream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	c.arm(readClock().Add(r.silence))
+	c.arm(readClock().add(r.silence))
 	n, err := c.read(p)
 	c.disarm(r.silence)
 	if errors.Is(err, io.EOF) {

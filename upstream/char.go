@@ -1,6 +1,9 @@
 package upstream
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // token marks the characters of a field name or method (RFC 9110 section
 // 5.6.2).
@@ -36,11 +39,9 @@ const (
 // field value may have (RFC 9110 section 5.5). It looks at eight bytes at a
 // time; the odd eight that have a tab or what looks like a control are
 // looked at again one by one.
-func hasControl(b []byte) bool {
+func hasControl[T string | []byte](b T) bool {
 	for len(b) >= 8 {
-		w := binary.LittleEndian.Uint64(b)
-		del := w ^ 0x7f*lows
-		if ((w-0x20*lows)&^w|(del-lows)&^del)&highs != 0 && anyControl(b[:8]) {
+		if controls(word(b)) != 0 && anyControl(b[:8]) {
 			return true
 		}
 		b = b[8:]
@@ -48,9 +49,55 @@ func hasControl(b []byte) bool {
 	return anyControl(b)
 }
 
-func anyControl(b []byte) bool {
+// word gives the first eight bytes of b, the first one lowest.
+func word[T string | []byte](b T) uint64 {
+	_ = b[7]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+}
+
+// controls marks the control characters among eight bytes by their highest
+// bits. The lowest mark is right; those above it may come of a carry.
+func controls(w uint64) uint64 {
+	del := w ^ 0x7f*lows
+	return ((w-0x20*lows)&^w | (del-lows)&^del) & highs
+}
+
+// hasSpace tells whether b has a space, a tab or another control character.
+func hasSpace(b []byte) bool {
+	for len(b) >= 8 {
+		if w := binary.LittleEndian.Uint64(b); controls(w)|(w-0x21*lows)&^w&highs != 0 {
+			return true
+		}
+		b = b[8:]
+	}
 	for _, c := range b {
-		if c < 0x20 && c != '\t' || c == 0x7f {
+		if c <= 0x20 || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// controlIn gives the place of the first control character in b, tab
+// included, from from on; the length of b where there is none.
+func controlIn(b []byte, from int) int {
+	for ; from+8 <= len(b); from += 8 {
+		if m := controls(binary.LittleEndian.Uint64(b[from:])); m != 0 {
+			return from + bits.TrailingZeros64(m)/8
+		}
+	}
+	for ; from < len(b); from++ {
+		if c := b[from]; c < 0x20 || c == 0x7f {
+			break
+		}
+	}
+	return from
+}
+
+func anyControl[T string | []byte](b T) bool {
+	for i := range len(b) {
+		if c := b[i]; c < 0x20 && c != '\t' || c == 0x7f {
 			return true
 		}
 	}

@@ -48,11 +48,12 @@ func Compile(name string, u config.Upstream, prev *Pool, o Options, errs *config
 		return prev
 	}
 	p := &Pool{
-		name: name, settings: s, now: o.Now, sameClock: o.Now == nil,
+		name: name, settings: s, now: readClock, sameClock: o.Now == nil,
 		multiplexed: u.Protocol == "h2" || u.Protocol == "h2c",
 	}
-	if p.now == nil {
-		p.now = readClock
+	if o.Now != nil {
+		first := o.Now()
+		p.now = func() moment { return 1 + moment(o.Now().Sub(first)) }
 	}
 	fields := ""
 	if f := u.Secret; f != nil && k.checkSecret() {

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"time"
 )
 
 // conn is a connection to an endpoint. It belongs to one exchange, or to the
@@ -13,10 +12,10 @@ type conn struct {
 	*link
 	tls     *tls.Conn // nil in the clear
 	e       *endpoint
-	expires time.Time // when it is too old to be used again
-	used    time.Time // when it was last taken
-	kept    bool      // it served an exchange before
-	cut     func()    // closes it from another goroutine, bound once
+	expires moment // when it is too old to be used again
+	used    moment // when it was last taken
+	kept    bool   // it served an exchange before
+	cut     func() // closes it from another goroutine, bound once
 }
 
 // read reads content, through TLS where there is TLS. An end that TLS does

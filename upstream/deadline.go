@@ -1,7 +1,5 @@
 package upstream
 
-import "time"
-
 // deadline is the time by which reads, or writes, of a connection must be
 // over, and the time for which the connection's timer is set.
 //
@@ -10,14 +8,14 @@ import "time"
 // it fires early, it is moved and the operation goes on; where it is set
 // and not yet over, a new exchange leaves it alone. With one timeout for all
 // exchanges a busy connection's timer moves once per timeout.
-type deadline struct{ want, armed time.Time }
+type deadline struct{ want, armed moment }
 
 // set wants operations to end by t. The timer must be moved, by arm, where
 // it tells so.
-func (d *deadline) set(now, t time.Time) (move bool) {
+func (d *deadline) set(now, t moment) (move bool) {
 	d.want = t
-	return d.armed.IsZero() || d.armed.After(t) || !d.armed.After(now)
+	return d.armed > t || d.armed <= now // or was never set
 }
 
 // early tells that a timer that fired did so too early.
-func (d *deadline) early() bool { return readClock().Before(d.want) }
+func (d *deadline) early() bool { return readClock() < d.want }

@@ -34,9 +34,9 @@ type endpoint struct {
 
 // health is what the last exchanges told about an endpoint.
 type health struct {
-	failures int       // in a row
-	trips    int       // times in a row that it was set aside
-	until    time.Time // set aside until then
+	failures int    // in a row
+	trips    int    // times in a row that it was set aside
+	until    moment // set aside until then
 }
 
 const (
@@ -48,19 +48,19 @@ const (
 )
 
 // usable tells whether the endpoint is not set aside at now.
-func (h *health) usable(now time.Time) bool { return h.trips == 0 || !now.Before(h.until) }
+func (h *health) usable(now moment) bool { return h.trips == 0 || now >= h.until }
 
 // failed notes a failed exchange, or a failure to connect.
-func (h *health) failed(now time.Time, connecting bool) {
+func (h *health) failed(now moment, connecting bool) {
 	h.failures++
 	if !connecting && h.failures < maxFailures && h.trips == 0 {
 		return
 	}
-	if h.trips > 0 && now.Before(h.until) {
+	if h.trips > 0 && now < h.until {
 		return // one outage, told by many exchanges
 	}
 	h.trips++
-	h.until = now.Add(h.pause())
+	h.until = now.add(h.pause())
 }
 
 func (h *health) pause() time.Duration {
@@ -69,9 +69,9 @@ func (h *health) pause() time.Duration {
 
 // tried notes that an exchange tries an endpoint whose time aside is over.
 // The others wait for what comes of it.
-func (h *health) tried(now time.Time) {
-	if h.trips > 0 && !now.Before(h.until) {
-		h.until = now.Add(h.pause())
+func (h *health) tried(now moment) {
+	if h.trips > 0 && now >= h.until {
+		h.until = now.add(h.pause())
 	}
 }
 
@@ -96,7 +96,7 @@ func lifetime() time.Duration {
 }
 
 // dial opens a connection within the time given.
-func (e *endpoint) dial(ctx context.Context, now time.Time, timeout time.Duration) (*conn, error) {
+func (e *endpoint) dial(ctx context.Context, now moment, timeout time.Duration) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var d net.Dialer
@@ -109,7 +109,7 @@ func (e *endpoint) dial(ctx context.Context, now time.Time, timeout time.Duratio
 		_ = raw.Close()
 		return nil, err
 	}
-	c := &conn{link: l, e: e, expires: now.Add(lifetime())}
+	c := &conn{link: l, e: e, expires: now.add(lifetime())}
 	c.cut = func() { _ = raw.Close() }
 	if e.tls == nil {
 		return c, nil
@@ -117,8 +117,8 @@ func (e *endpoint) dial(ctx context.Context, now time.Time, timeout time.Duratio
 	l.records = new(records)
 	c.tls = tls.Client(l, e.tls)
 	started := readClock()
-	l.readUntil(started, started.Add(timeout))
-	l.writeUntil(started, started.Add(timeout))
+	l.readUntil(started, started.add(timeout))
+	l.writeUntil(started, started.add(timeout))
 	if err := c.tls.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
 		return nil, fmt.Errorf("TLS: %w", err)

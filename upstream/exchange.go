@@ -46,10 +46,10 @@ func (p *Pool) do(ctx context.Context, q *Request, r *Response, upgrade string) 
 	if q.Timeout > 0 {
 		a.timeout = q.Timeout
 	}
-	a.until = a.now.Add(a.timeout)
+	a.until = a.now.add(a.timeout)
 	start := a.now
 	err := p.repeat(ctx, q, r, &a)
-	r.took = readClock().Sub(start)
+	r.took = readClock().since(start)
 	if err != nil {
 		r.Release()
 	}
@@ -58,11 +58,11 @@ func (p *Pool) do(ctx context.Context, q *Request, r *Response, upgrade string) 
 
 // began gives the moment at which an exchange begins: what the caller says,
 // or else now.
-func began(told time.Time) time.Time {
+func began(told time.Time) moment {
 	if told.IsZero() {
 		return readClock()
 	}
-	return moment(ticks(told))
+	return momentOf(told)
 }
 
 // repeat makes attempts until one succeeds or none is left.
@@ -87,7 +87,7 @@ func (p *Pool) repeat(ctx context.Context, q *Request, r *Response, a *attempt) 
 		}
 		r.attempts++
 		failure = fmt.Errorf("upstream %s, endpoint %s: %w", p.name, e.text, err)
-		if !again || r.attempts >= p.settings.attempts || ctx.Err() != nil || !a.now.Before(a.until) || !p.mayRetry() {
+		if !again || r.attempts >= p.settings.attempts || ctx.Err() != nil || a.now >= a.until || !p.mayRetry() {
 			return failure
 		}
 		avoid = e
@@ -125,9 +125,9 @@ func (p *Pool) turn(ctx context.Context, q *Request, r *Response, avoid *endpoin
 // had to wait for came.
 type attempt struct {
 	first   bool // of its request
-	now     time.Time
+	now     moment
 	timeout time.Duration
-	until   time.Time
+	until   moment
 	upgrade string
 }
 
@@ -165,7 +165,7 @@ func (p *Pool) try(ctx context.Context, q *Request, r *Response, t taken, a *att
 
 // settle decides, the head being read, how the rest comes: what of the
 // request is still to be sent, and what of the body is held.
-func (r *Response) settle(q *Request, until time.Time) error {
+func (r *Response) settle(q *Request, until moment) error {
 	if r.sender != nil {
 		switch {
 		case r.sender.over():
@@ -185,10 +185,14 @@ func (r *Response) settle(q *Request, until time.Time) error {
 
 // begin takes a connection for an attempt.
 func (r *Response) begin(ctx context.Context, p *Pool, c *conn, a *attempt) {
-	r.exchange = exchange{ctx: ctx, p: p, c: c, silence: max(a.timeout, leastSilence)}
-	r.buf = r.buf[:0]
-	r.head.reset(0)
-	r.body = body{}
+	if !r.fresh {
+		r.exchange = exchange{}
+		r.buf = r.buf[:0]
+		r.head.reset(0)
+		r.body = body{}
+	}
+	r.fresh = false
+	r.ctx, r.p, r.c, r.silence = ctx, p, c, max(a.timeout, leastSilence)
 	if ctx.Done() != nil {
 		r.unwatch = watch(ctx, c.cut)
 	}
@@ -211,9 +215,7 @@ func (r *Response) ask(q *Request, c *conn, a *attempt) (sent int, err error) {
 	headBy, pause := a.until, a.timeout
 	if h := r.p.settings.header; h > 0 && h < a.timeout {
 		pause = h
-		if t := now.Add(h); t.Before(headBy) {
-			headBy = t
-		}
+		headBy = min(headBy, now.add(h))
 	}
 	c.readUntil(now, headBy)
 	if c.tls != nil {
@@ -237,7 +239,7 @@ func (r *Response) ask(q *Request, c *conn, a *attempt) (sent int, err error) {
 	if !joined {
 		s.body = q.Body
 	}
-	s.moved.Store(ticks(now))
+	s.moved.Store(int64(now))
 	if s.stream != nil {
 		c.pace = pause
 	} else {
@@ -300,7 +302,7 @@ func (r *Response) receive(b []byte) (int, error) {
 		}
 		if s := r.sender; s != nil && s.stream != nil && isTimeout(err) {
 			now := readClock()
-			if t := s.moving(now); now.Before(t) {
+			if t := s.moving(now); now < t {
 				r.c.readUntil(now, t)
 				continue
 			}

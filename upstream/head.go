@@ -57,6 +57,11 @@ func (h *head) reset(start int) {
 // complete; it ends at h.line then.
 func (h *head) parse(b []byte) (done bool, err error) {
 	for {
+		if h.scan == h.line {
+			if done, err = h.usual(b); done || err != nil {
+				return done, err
+			}
+		}
 		i := bytes.IndexByte(b[h.scan:], '\n')
 		if i < 0 {
 			h.scan = len(b)
@@ -88,6 +93,61 @@ func (h *head) parse(b []byte) (done bool, err error) {
 		}
 		h.line, h.scan = end, end
 	}
+}
+
+// usual reads on in b as long as the lines have the form that nearly all have,
+// in one pass over each. It leaves off before the first one that it does not
+// see to be well-formed at once, which parse then reads, judging what is
+// wrong with it, if anything.
+func (h *head) usual(b []byte) (done bool, err error) {
+	const ok = "HTTP/1.1 200 OK\r\n"
+	b = b[:min(len(b), h.start+maxHead)]
+	at := h.line
+	if !h.statusRead {
+		if len(b)-at < len(ok) || string(b[at:at+len(ok)]) != ok {
+			return false, nil
+		}
+		h.status, h.statusRead = 200, true
+		at += len(ok)
+	}
+	for ; h.lines < maxFields; h.lines++ {
+		h.line, h.scan = at, at
+		mid := at
+		for mid < len(b) && token[b[mid]] {
+			mid++
+		}
+		if mid+1 >= len(b) {
+			return false, nil
+		}
+		if mid == at {
+			if b[at] != '\r' || b[at+1] != '\n' {
+				return false, nil
+			}
+			h.line, h.scan = at+2, at+2
+			return true, h.finish(b)
+		}
+		from := mid + 2
+		if b[mid] != ':' || b[mid+1] != ' ' {
+			return false, nil
+		}
+		to := controlIn(b, from)
+		if to+1 >= len(b) || b[to] != '\r' || b[to+1] != '\n' || to == from || b[from] == ' ' || b[to-1] == ' ' {
+			return false, nil
+		}
+		kept := true
+		if connectionLength(mid - at) {
+			if kept, err = h.connectionField(b[at:mid], b[from:to], b); err != nil {
+				h.lines++
+				return false, err
+			}
+		}
+		if kept {
+			h.fields = append(h.fields, field{span{int32(at), int32(mid)}, span{int32(from), int32(to)}})
+		}
+		at = to + 2
+	}
+	h.line, h.scan = at, at
+	return false, nil
 }
 
 const (
@@ -191,6 +251,14 @@ func (h *head) span(b, part []byte) span {
 	// Both end at the same capacity, which tells where part starts.
 	from := cap(b) - cap(part)
 	return span{int32(from), int32(from + len(part))}
+}
+
+// connectionLength tells whether a name of n letters may be one of those that
+// connectionField looks for.
+func connectionLength(n int) bool {
+	const lengths = 1<<len("te") | 1<<len("trailer") | 1<<len("connection") | 1<<len("content-length") |
+		1<<len("proxy-connection") | 1<<len("transfer-encoding") | 1<<len("proxy-authenticate") | 1<<len("proxy-authorization")
+	return n < 64 && lengths>>uint(n)&1 != 0
 }
 
 // connectionField reads the fields that are about this connection and this

@@ -73,13 +73,13 @@ func (waitError) Error() string   { return "nothing to read" }
 func (waitError) Timeout() bool   { return true }
 func (waitError) Temporary() bool { return true }
 
-func (l *link) readUntil(now, t time.Time) {
+func (l *link) readUntil(now, t moment) {
 	if l.readBy.set(now, t) {
 		l.armRead()
 	}
 }
 
-func (l *link) writeUntil(now, t time.Time) {
+func (l *link) writeUntil(now, t moment) {
 	l.writes.Lock()
 	defer l.writes.Unlock()
 	if l.writeBy.set(now, t) {
@@ -91,12 +91,12 @@ func (l *link) writeUntil(now, t time.Time) {
 // already; the operation will tell.
 func (l *link) armRead() {
 	l.readBy.armed = l.readBy.want
-	_ = l.SetReadDeadline(l.readBy.want)
+	_ = l.SetReadDeadline(l.readBy.want.time())
 }
 
 func (l *link) armWrite() {
 	l.writeBy.armed = l.writeBy.want
-	_ = l.SetWriteDeadline(l.writeBy.want)
+	_ = l.SetWriteDeadline(l.writeBy.want.time())
 }
 
 // Read reads what is there, waiting for it until the deadline wanted.
@@ -145,7 +145,7 @@ func (l *link) goOn(progress bool) bool {
 	l.writes.Lock()
 	defer l.writes.Unlock()
 	if progress && l.pace > 0 {
-		l.writeBy.want = readClock().Add(l.pace)
+		l.writeBy.want = readClock().add(l.pace)
 	}
 	if !l.writeBy.early() {
 		return false

@@ -23,7 +23,7 @@ type Pool struct {
 	name     string
 	settings settings
 	secret   string // name of the secret's field
-	now      func() time.Time
+	now      func() moment
 
 	// sameClock tells that now is the clock by which timeouts run.
 	sameClock bool
@@ -100,7 +100,7 @@ func (p *Pool) take(ctx context.Context, avoid *endpoint, a *attempt) (taken, er
 	p.waiting = append(p.waiting, w)
 	p.mu.Unlock()
 
-	patience := time.NewTimer(min(p.settings.connect, time.Until(a.until)))
+	patience := time.NewTimer(min(p.settings.connect, a.until.left()))
 	defer patience.Stop()
 	var err error
 	select {
@@ -135,7 +135,7 @@ func (p *Pool) forget(w *waiter) {
 // place at it: the less loaded of two random ones among those that have
 // room and are not set aside. Where all are set aside, one is tried all the
 // same.
-func (p *Pool) choose(now time.Time, avoid *endpoint) taken {
+func (p *Pool) choose(now moment, avoid *endpoint) taken {
 	e := p.pick(now, avoid)
 	if e == nil {
 		return taken{}
@@ -146,7 +146,7 @@ func (p *Pool) choose(now time.Time, avoid *endpoint) taken {
 		c := e.idle[last]
 		e.idle[last] = nil
 		e.idle = e.idle[:last]
-		if now.Before(c.expires) && now.Sub(c.used) < p.settings.idle {
+		if now < c.expires && now.since(c.used) < p.settings.idle {
 			c.used = now
 			return taken{c, e}
 		}
@@ -157,7 +157,7 @@ func (p *Pool) choose(now time.Time, avoid *endpoint) taken {
 	return taken{nil, e}
 }
 
-func (p *Pool) pick(now time.Time, avoid *endpoint) *endpoint {
+func (p *Pool) pick(now moment, avoid *endpoint) *endpoint {
 	if len(p.endpoints) == 1 {
 		return p.roomy(p.endpoints[0])
 	}
@@ -199,13 +199,13 @@ func (p *Pool) pick(now time.Time, avoid *endpoint) *endpoint {
 
 // lastResort picks among endpoints that just failed or are set aside: the
 // one whose time aside ends first, rather another than avoid.
-func (p *Pool) lastResort(now time.Time, avoid *endpoint) *endpoint {
+func (p *Pool) lastResort(now moment, avoid *endpoint) *endpoint {
 	var best *endpoint
 	for _, e := range p.endpoints {
 		if e == avoid || p.roomy(e) == nil {
 			continue
 		}
-		if best == nil || e.until.Before(best.until) {
+		if best == nil || e.until < best.until {
 			best = e
 		}
 	}
@@ -252,7 +252,7 @@ func (p *Pool) served(e *endpoint, c *conn) {
 
 // put is give under the mutex.
 func (p *Pool) put(e *endpoint, c *conn) {
-	if c != nil && (p.closed || !c.used.Before(c.expires)) {
+	if c != nil && (p.closed || c.used >= c.expires) {
 		c.close()
 		c = nil
 	}
@@ -297,7 +297,7 @@ func (p *Pool) sweep() {
 	for _, e := range p.endpoints {
 		kept := e.idle[:0]
 		for _, c := range e.idle {
-			if now.Sub(c.used) >= p.settings.idle || !now.Before(c.expires) {
+			if now.since(c.used) >= p.settings.idle || now >= c.expires {
 				old = append(old, c)
 			} else {
 				kept = append(kept, c)
@@ -320,7 +320,7 @@ func (p *Pool) sweep() {
 
 // connect opens a connection at a place that was taken.
 func (p *Pool) connect(ctx context.Context, e *endpoint, a *attempt) (*conn, error) {
-	left := time.Until(a.until)
+	left := a.until.left()
 	timeout := p.settings.connect
 	if left <= 0 {
 		return nil, context.DeadlineExceeded

@@ -59,17 +59,16 @@ type Request struct {
 	// has its status and fields, until it returns.
 	Informational func(*Response)
 
-	fields []byte // field lines as they are sent
-	names  []span // of the fields, in fields
-	fault  bool
-	out    []byte // the request as it is sent
+	lines lines
+	fault bool
+	out   []byte // the request as it is sent
 }
 
 // Reset empties the request and keeps its buffers.
 func (q *Request) Reset() {
 	target := q.Target[:0]
-	fields, names, out := keep(q.fields), q.names[:0], keep(q.out)
-	*q = Request{Target: target, fields: fields, names: names, out: out}
+	kept, out := lines{text: keep(q.lines.text), names: q.lines.names[:0]}, keep(q.out)
+	*q = Request{Target: target, lines: kept, out: out}
 }
 
 // maxKept is the largest buffer that is kept from one exchange to the next:
@@ -88,20 +87,61 @@ func keep(b []byte) []byte {
 // names that are no tokens, and fields that frame the message or speak of
 // the connection are dropped and make Do fail with ErrInvalid.
 func (q *Request) Add(name, value string) {
-	if !isToken(name) || ownField(name) {
-		q.fault = true
-		return
+	q.fault = !q.lines.addChecked(name, value) || q.fault
+}
+
+// AddTrusted is Add without the checks, for what was checked before. The
+// caller answers for it that Add would take the field: name is a token and
+// none of Host, Content-Length, Transfer-Encoding, Connection, Keep-Alive,
+// Proxy-Connection, TE, Trailer, Upgrade and Expect in any case of letters;
+// value has no control character but tab.
+func (q *Request) AddTrusted(name, value string) { q.lines.add(name, value) }
+
+// AddFields adds fields that were made before.
+func (q *Request) AddFields(f *Fields) {
+	at := int32(len(q.lines.text))
+	q.lines.text = append(q.lines.text, f.lines.text...)
+	for _, n := range f.lines.names {
+		q.lines.names = append(q.lines.names, span{at + n.from, at + n.to})
 	}
-	at := len(q.fields)
-	b := append(q.fields, name...)
+}
+
+// Fields are fields that are made once and added to many requests. The zero
+// Fields are none. Any number of goroutines may add them to their requests
+// once they are made.
+type Fields struct{ lines lines }
+
+// Add appends a field line, copying name and value. What [Request.Add] would
+// drop is refused with ErrInvalid.
+func (f *Fields) Add(name, value string) error {
+	if !f.lines.addChecked(name, value) {
+		return errRequest
+	}
+	return nil
+}
+
+// lines are field lines as they are sent.
+type lines struct {
+	text  []byte
+	names []span // in text
+}
+
+func (l *lines) add(name, value string) {
+	at := len(l.text)
+	b := append(l.text, name...)
 	b = append(b, ": "...)
 	b = append(b, value...)
-	if hasControl(b[at:]) {
-		q.fault = true
-		return
+	l.text = append(b, "\r\n"...)
+	l.names = append(l.names, span{int32(at), int32(at + len(name))})
+}
+
+// addChecked adds a field that may be added, and tells whether it did.
+func (l *lines) addChecked(name, value string) bool {
+	if !isToken(name) || ownField(name) || hasControl(value) {
+		return false
 	}
-	q.names = append(q.names, span{int32(at), int32(at + len(name))})
-	q.fields = append(b, "\r\n"...)
+	l.add(name, value)
+	return true
 }
 
 // ownField tells whether a field is one that the pool writes itself, or one
@@ -138,8 +178,7 @@ func (q *Request) Clone() *Request {
 		Timeout:  q.Timeout,
 		MaxHold:  q.MaxHold,
 		MustHold: q.MustHold,
-		fields:   bytes.Clone(q.fields),
-		names:    slices.Clone(q.names),
+		lines:    lines{text: bytes.Clone(q.lines.text), names: slices.Clone(q.lines.names)},
 		fault:    q.fault,
 	}
 }
@@ -153,18 +192,18 @@ const (
 // check refuses a request that could be read as something else, whatever the
 // caller promised.
 func (q *Request) check(secret string) error {
-	if q.fault || !isToken(q.Method) || q.Method == "CONNECT" || len(q.Target) == 0 || q.Target[0] != '/' || hasControl(q.Target) {
+	if q.fault || q.Method != "GET" && (!isToken(q.Method) || q.Method == "CONNECT") {
 		return errRequest
 	}
-	if bytes.IndexByte(q.Target, ' ') >= 0 || bytes.IndexByte(q.Target, '\t') >= 0 {
+	if len(q.Target) == 0 || q.Target[0] != '/' || hasSpace(q.Target) {
 		return errRequest
 	}
 	if q.Stream != nil && (len(q.Body) > 0 || q.Length < -1) {
 		return errStreamAndAll
 	}
 	if secret != "" {
-		for _, n := range q.names {
-			if name := n.of(q.fields); len(name) == len(secret) && looselyEqual(name, secret) {
+		for _, n := range q.lines.names {
+			if name := n.of(q.lines.text); len(name) == len(secret) && looselyEqual(name, secret) {
 				return errSecretField
 			}
 		}
@@ -206,7 +245,7 @@ func (q *Request) build(e *endpoint, upgrade string) (joined bool) {
 	b = append(b, q.Target...)
 	b = append(b, " HTTP/1.1\r\n"...)
 	b = append(b, e.fields...)
-	b = append(b, q.fields...)
+	b = append(b, q.lines.text...)
 	switch {
 	case upgrade != "":
 		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)

@@ -133,10 +133,10 @@ func TestClone(t *testing.T) {
 	q.Body[0], q.Target[1] = 'x', 'x'
 	q.Reset()
 	q.Add("C", "d")
-	if c.Method != "PUT" || string(c.Target) != "/a" || string(c.Body) != "body" || string(c.fields) != "A: b\r\n" || c.MaxHold != 7 || !c.MustHold || c.Timeout != 9 {
+	if c.Method != "PUT" || string(c.Target) != "/a" || string(c.Body) != "body" || string(c.lines.text) != "A: b\r\n" || c.MaxHold != 7 || !c.MustHold || c.Timeout != 9 {
 		t.Errorf("the clone is %+v", c)
 	}
-	if q.Method != "" || len(q.Target) != 0 || q.Body != nil || string(q.fields) != "C: d\r\n" {
+	if q.Method != "" || len(q.Target) != 0 || q.Body != nil || string(q.lines.text) != "C: d\r\n" {
 		t.Errorf("after Reset: %+v", q)
 	}
 	q.Add("C\n", "d")

@@ -21,6 +21,7 @@ type Response struct {
 	trailers []field // what came after the body
 
 	exchange
+	fresh    bool // nothing is left of an exchange before
 	attempts int
 	endpoint string
 	took     time.Duration
@@ -129,6 +130,9 @@ func (r *Response) Took() time.Duration { return r.took }
 // and closes it otherwise. It waits until the request's Stream is no longer
 // being read. It may be called again, and on the zero Response.
 func (r *Response) Release() {
+	if r.fresh {
+		return
+	}
 	if r.call != nil {
 		_ = r.call.end()
 		r.call = nil
@@ -143,6 +147,7 @@ func (r *Response) Release() {
 	r.buf = keep(r.buf)
 	r.head.reset(0)
 	r.body = body{}
+	r.fresh = true
 }
 
 const (

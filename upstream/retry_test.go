@@ -220,24 +220,24 @@ func TestAllDead(t *testing.T) {
 
 // TestBudget lets retries be a share of the requests.
 func TestBudget(t *testing.T) {
-	start := time.Unix(1_700_000_000, 0)
+	start := moment(1_700_000_000 * time.Second)
 	var b budget
 	for i := range 1000 {
-		b.request(start.Add(time.Duration(i) * time.Millisecond))
+		b.request(start.add(time.Duration(i) * time.Millisecond))
 	}
 	allowed := 0
 	for range 1000 {
-		if b.retry(start.Add(5*time.Second), 0.1) {
+		if b.retry(start.add(5*time.Second), 0.1) {
 			allowed++
 		}
 	}
 	if allowed != 100 {
 		t.Errorf("%d retries of 1000 requests, want 100", allowed)
 	}
-	if b.retry(start.Add(10*time.Second), 0.1) {
+	if b.retry(start.add(10*time.Second), 0.1) {
 		t.Error("requests older than ten seconds count")
 	}
-	if !b.retry(start.Add(15*time.Second), 0.1) {
+	if !b.retry(start.add(15*time.Second), 0.1) {
 		t.Error("retries older than ten seconds count")
 	}
 
@@ -276,7 +276,7 @@ func TestBudgetBoundsAnOutage(t *testing.T) {
 
 // TestHealth sets endpoints aside for a growing while.
 func TestHealth(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
+	now := moment(1_700_000_000 * time.Second)
 	var h health
 	for range maxFailures - 1 {
 		h.failed(now, false)
@@ -288,11 +288,11 @@ func TestHealth(t *testing.T) {
 	if h.usable(now) {
 		t.Error("not set aside after repeated failures")
 	}
-	pause := h.until.Sub(now)
+	pause := h.until.since(now)
 	for range 100 {
 		h.failed(now, true) // the same outage
 	}
-	if h.until.Sub(now) != pause {
+	if h.until.since(now) != pause {
 		t.Error("one outage counts more than once")
 	}
 	for range 20 {
@@ -306,7 +306,7 @@ func TestHealth(t *testing.T) {
 		}
 		now = h.until
 		h.failed(now, true)
-		if next := h.until.Sub(now); next < pause || next > longPause {
+		if next := h.until.since(now); next < pause || next > longPause {
 			t.Fatalf("set aside for %v after %v", next, pause)
 		} else {
 			pause = next

@@ -22,7 +22,7 @@ type sender struct {
 	length int64 // of stream; -1: chunked
 	pause  time.Duration
 
-	moved   atomic.Int64 // when something was sent last, in ticks
+	moved   atomic.Int64 // when something was sent last, a moment
 	asking  atomic.Bool  // in stream.Read
 	last    atomic.Bool  // the last bytes are being sent
 	stopped atomic.Bool
@@ -130,7 +130,7 @@ func (s *sender) read(b []byte) (int, error) {
 	}
 	s.asking.Store(true)
 	n, err := s.stream.Read(b)
-	s.moved.Store(ticks(readClock()))
+	s.moved.Store(int64(readClock()))
 	s.asking.Store(false)
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
@@ -150,21 +150,21 @@ func (s *sender) write(b []byte) error {
 	}
 	if s.stream != nil {
 		now := readClock()
-		s.c.writeUntil(now, now.Add(s.pause))
+		s.c.writeUntil(now, now.add(s.pause))
 	}
 	_, err := s.c.write(b)
-	s.moved.Store(ticks(readClock()))
+	s.moved.Store(int64(readClock()))
 	return err
 }
 
 // moving tells until when the answer may be waited for while a stream is
 // being sent: as long as the client is being read, and then for as long as
 // an upstream may take from the last progress on.
-func (s *sender) moving(now time.Time) time.Time {
+func (s *sender) moving(now moment) moment {
 	if s.asking.Load() {
-		return now.Add(s.pause)
+		return now.add(s.pause)
 	}
-	return moment(s.moved.Load()).Add(s.pause)
+	return moment(s.moved.Load()).add(s.pause)
 }
 
 // over tells whether all was sent, waiting a moment where it is just about

@@ -18,11 +18,11 @@ import (
 type session struct {
 	conn    *http.ClientConn
 	e       *endpoint
-	expires time.Time // when it is too old to take further exchanges
-	streams int       // exchanges that use it
-	room    int       // streams that the peer allows at a time; 0: not known
-	kept    bool      // it served an exchange before
-	retired bool      // takes no more exchanges, and is closed after the last
+	expires moment // when it is too old to take further exchanges
+	streams int    // exchanges that use it
+	room    int    // streams that the peer allows at a time; 0: not known
+	kept    bool   // it served an exchange before
+	retired bool   // takes no more exchanges, and is closed after the last
 
 	heard atomic.Bool // an answer came, so that the peer's settings are known
 }
@@ -86,8 +86,8 @@ func carrier(e *endpoint, s settings) *http.Transport {
 
 // free gives how many more exchanges a connection takes. One that has ended,
 // is to be left (GOAWAY, RFC 9113 section 6.8) or is too old is retired.
-func (s *session) free(now time.Time) int {
-	if s.retired || s.conn.Err() != nil || !now.Before(s.expires) {
+func (s *session) free(now moment) int {
+	if s.retired || s.conn.Err() != nil || now >= s.expires {
 		s.retired = true
 		return 0
 	}
@@ -104,7 +104,7 @@ func (s *session) free(now time.Time) int {
 
 // seats tells whether an endpoint has a place for an exchange, or may open a
 // connection for it. It lets go of retired connections.
-func (e *endpoint) seats(now time.Time, most int) bool {
+func (e *endpoint) seats(now moment, most int) bool {
 	kept := e.sessions[:0]
 	free := 0
 	for _, s := range e.sessions {
@@ -124,11 +124,8 @@ func (e *endpoint) seats(now time.Time, most int) bool {
 // seat takes a place on a connection, opening one where none has room and
 // waiting where none may be opened. e is the endpoint that was tried; nil
 // where none was. The place has to be left.
-func (p *Pool) seat(ctx context.Context, avoid *endpoint, first bool, until time.Time) (s *session, e *endpoint, err error) {
-	patience := readClock().Add(p.settings.connect)
-	if until.Before(patience) {
-		patience = until
-	}
+func (p *Pool) seat(ctx context.Context, avoid *endpoint, first bool, until moment) (s *session, e *endpoint, err error) {
+	patience := min(readClock().add(p.settings.connect), until)
 	for {
 		now := p.now()
 		p.mu.Lock()
@@ -168,7 +165,7 @@ func (p *Pool) seat(ctx context.Context, avoid *endpoint, first bool, until time
 }
 
 // vacant gives the first connection of an endpoint that has room.
-func (e *endpoint) vacant(now time.Time) *session {
+func (e *endpoint) vacant(now moment) *session {
 	for _, s := range e.sessions {
 		if s.free(now) > 0 {
 			return s
@@ -178,8 +175,8 @@ func (e *endpoint) vacant(now time.Time) *session {
 }
 
 // wait waits until the connection is open.
-func (d *dialing) wait(ctx context.Context, until time.Time) error {
-	late := time.NewTimer(time.Until(until))
+func (d *dialing) wait(ctx context.Context, until moment) error {
+	late := time.NewTimer(until.left())
 	defer late.Stop()
 	select {
 	case <-d.done:
@@ -211,7 +208,7 @@ func (p *Pool) open(e *endpoint, d *dialing) {
 	e.dialing = nil
 	var s *session
 	if err == nil {
-		s = &session{conn: conn, e: e, expires: p.now().Add(lifetime())}
+		s = &session{conn: conn, e: e, expires: p.now().add(lifetime())}
 		e.sessions = append(e.sessions, s)
 	}
 	p.wake(1)
@@ -239,7 +236,7 @@ func (p *Pool) changed(s *session) {
 
 // queue waits, until woken or its patience is over, for a place that may
 // have become free. It is called under the mutex and unlocks it.
-func (p *Pool) queue(ctx context.Context, patience time.Time) error {
+func (p *Pool) queue(ctx context.Context, patience moment) error {
 	if len(p.queued) >= p.settings.maxConns*len(p.endpoints) {
 		p.mu.Unlock()
 		return fmt.Errorf("%w: too many requests wait", ErrOverloaded)
@@ -247,7 +244,7 @@ func (p *Pool) queue(ctx context.Context, patience time.Time) error {
 	woken := make(chan struct{}, 1)
 	p.queued = append(p.queued, woken)
 	p.mu.Unlock()
-	late := time.NewTimer(time.Until(patience))
+	late := time.NewTimer(patience.left())
 	defer late.Stop()
 	var err error
 	select {

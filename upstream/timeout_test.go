@@ -390,15 +390,15 @@ func TestSharedTimer(t *testing.T) {
 
 // TestDeadline moves the timer only where it must be moved.
 func TestDeadline(t *testing.T) {
-	now := time.Now()
-	at := func(s int) time.Time { return now.Add(time.Duration(s) * time.Second) }
+	now := readClock()
+	at := func(s int) moment { return now.add(time.Duration(s) * time.Second) }
 	for _, c := range []struct {
 		name        string
-		armed       time.Time
+		armed       moment
 		want, clock int
 		move        bool
 	}{
-		{"never armed", time.Time{}, 5, 0, true},
+		{"never armed", 0, 5, 0, true},
 		{"armed for earlier", at(3), 5, 0, false},
 		{"armed for the same", at(5), 5, 0, false},
 		{"armed for later", at(9), 5, 0, true},
@@ -408,7 +408,7 @@ func TestDeadline(t *testing.T) {
 		if d.set(at(c.clock), at(c.want)) != c.move {
 			t.Errorf("%s: move is %v", c.name, !c.move)
 		}
-		if !d.want.Equal(at(c.want)) {
+		if d.want != at(c.want) {
 			t.Errorf("%s: wants %v", c.name, d.want)
 		}
 	}

@@ -20,7 +20,7 @@ type upload struct {
 
 	began   atomic.Bool
 	asking  atomic.Bool  // in from.Read
-	moved   atomic.Int64 // when something was read last, in ticks
+	moved   atomic.Int64 // when something was read last, a moment
 	ended   atomic.Bool  // all of it was read, or it failed
 	stopped atomic.Bool
 
@@ -39,7 +39,7 @@ func newUpload(q *Request, body io.Reader) *upload {
 		return nil
 	}
 	u.left = u.length
-	u.moved.Store(ticks(readClock()))
+	u.moved.Store(int64(readClock()))
 	return u
 }
 
@@ -61,7 +61,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.began.Store(true)
 	u.asking.Store(true)
 	n, err := u.from.Read(p)
-	u.moved.Store(ticks(readClock()))
+	u.moved.Store(int64(readClock()))
 	u.asking.Store(false)
 	if u.left > 0 {
 		u.left -= int64(n)
@@ -111,9 +111,9 @@ func (u *upload) settle() error {
 // moving tells until when the answer may be waited for, as sender.moving
 // does. With both sides talking at will, time in which the client is asked
 // counts as well.
-func (u *upload) moving(now time.Time, pause time.Duration) time.Time {
+func (u *upload) moving(now moment, pause time.Duration) moment {
 	if u.asking.Load() && !u.duplex {
-		return now.Add(pause)
+		return now.add(pause)
 	}
-	return moment(u.moved.Load()).Add(pause)
+	return moment(u.moved.Load()).add(pause)
 }
