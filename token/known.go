@@ -15,8 +15,8 @@ const (
 	// configuration does not: enough for 100,000 tokens of 600 bytes.
 	knownBytes = 128 << 20
 
-	knownShards = 16  // a power of two
-	knownEntry  = 400 // bytes of an entry without its block, its share of the table included
+	knownShards = 16 // a power of two
+	slotBytes   = 48 // of the table an entry's share: 16 in a slot, of which a third is in use
 )
 
 // knownLimit gives the bound of the verified-token cache that is set, or where
@@ -78,17 +78,17 @@ var removed = &verified{}
 type verified struct {
 	// What a lookup reads stands together, so that it touches few cache
 	// lines.
-	token  string // with it in one block: the texts of principal
 	issuer *issuer
 	key    *key
 	until  int64 // Unix nanoseconds from which on it is no longer valid
+	size   int   // of the token, which is its text(size); 0: it is no entry
 	used   atomic.Bool
 
 	cost int32 // guarded by the shard's lock; 0 once it was removed
 
-	principal Principal
+	principal Principal // of an entry, its texts are in the block
 
-	shard        *knownShard // nil: it was never put in
+	shard        *knownShard
 	hash         uint64
 	newer, older *verified // guarded by the shard's lock
 }
@@ -148,28 +148,32 @@ func (s *knownShard) find(hash uint64, owner *issuer, tok string) *verified {
 		if r == nil {
 			return nil
 		}
-		if table[i].hash.Load() == hash && r.issuer == owner && r.token == tok {
+		if table[i].hash.Load() == hash && r.issuer == owner && r.size == len(tok) && r.text(len(tok)) == tok {
 			return r
 		}
 	}
 }
 
-// put adds a valid token, where nobody has added it meanwhile, and gives the
-// texts of its principal memory of their own. tok is copied. An entry that
+// put adds a valid token, and gives its principal. tok is copied. A token that
 // would take more than an eighth of a shard is not kept.
-func (n *known) put(tok string, r *verified, now int64) {
+func (n *known) put(tok string, r *verified, now int64) *Principal {
 	hash := maphash.String(n.seed, tok) ^ r.issuer.salt
 	s := n.shard(hash)
-	block := len(tok) + r.principal.textBytes()
-	cost := knownEntry + block + block/16 + r.principal.listBytes() // the allocator rounds up
-	if cost > s.max/8 {
-		return
+	i := roomFor(len(tok) + r.principal.textBytes())
+	if i < 0 {
+		return &r.principal
 	}
-	r.hash, r.cost, r.shard = hash, int32(cost), s
-	r.own(tok, block)
+	cost := room[i].size + r.principal.listBytes() + slotBytes
+	if cost > s.max/8 {
+		return &r.principal
+	}
+	e := room[i].make()
+	e.issuer, e.key, e.until = r.issuer, r.key, r.until
+	e.shard, e.hash, e.cost = s, hash, int32(cost)
+	e.own(tok, &r.principal)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.find(hash, r.issuer, tok); old != nil {
+	if old := s.find(hash, e.issuer, tok); old != nil {
 		s.remove(old)
 	}
 	// The oldest expire first where all tokens live equally long, so that
@@ -181,40 +185,44 @@ func (n *known) put(tok string, r *verified, now int64) {
 	}
 	s.bytes += cost
 	s.shrink(now)
-	s.add(r)
+	s.add(e)
+	return &e.principal
 }
 
-// own copies the token and the texts of the principal, which are parts of its
-// payload, into one block.
-func (r *verified) own(tok string, size int) {
+// own copies a token and its principal, whose lists it takes over and whose
+// texts it puts behind the token.
+func (r *verified) own(tok string, from *Principal) {
 	p := &r.principal
+	p.Issuer, p.IssuerName, p.Preset, p.ExpiresAt = from.Issuer, from.IssuerName, from.Preset, from.ExpiresAt
+	p.Roles, p.Permissions, p.Scopes = from.Roles, from.Permissions, from.Scopes
 	texts, lists := p.texts(), p.lists()
-	var b strings.Builder
-	b.Grow(size)
-	b.WriteString(tok)
-	for _, t := range texts {
-		b.WriteString(*t)
+
+	size := len(tok) + from.textBytes()
+	b := append(r.texts(size)[:0], tok...)
+	for _, t := range from.texts() {
+		b = append(b, *t...)
 	}
 	for _, list := range lists {
 		for _, t := range list {
-			b.WriteString(t)
+			b = append(b, t...)
 		}
 	}
-	rest := b.String()
+	rest := r.text(size)
 	cut := func(n int) (s string) {
 		s, rest = rest[:n], rest[n:]
 		return s
 	}
-	r.token = cut(len(tok))
-	for _, t := range texts {
-		*t = cut(len(*t))
+	tok = cut(len(tok))
+	for i, t := range from.texts() {
+		*texts[i] = cut(len(*t))
 	}
 	for _, list := range lists {
 		for i := range list {
 			list[i] = cut(len(list[i]))
 		}
 	}
-	_, payload, _ := strings.Cut(r.token, ".")
+	r.size = len(tok)
+	_, payload, _ := strings.Cut(tok, ".")
 	p.payload, _, _ = strings.Cut(payload, ".")
 	p.entry = r
 }

@@ -26,7 +26,7 @@ func (n *known) bytes() int {
 		for e := s.oldest; e != nil; e = e.newer {
 			sum += int(e.cost)
 			count++
-			if s.find(e.hash, e.issuer, e.token) != e {
+			if s.find(e.hash, e.issuer, e.text(e.size)) != e {
 				panic("an entry is not found")
 			}
 		}
@@ -84,7 +84,7 @@ func TestKnown(t *testing.T) {
 		t.Errorf("%d entries of one token", entries(n))
 	}
 	// A collision of hashes is not a hit.
-	n.get(onlyA, tok, now).token = strings.Repeat("u", 700)
+	n.get(onlyA, tok, now).texts(700)[350] = 'u'
 	wantKnown("collision", known(onlyA, now), false)
 	n.put(tok, knownBy(a, k, in10), now)
 	wantKnown("collision beside", known(onlyA, now), true)

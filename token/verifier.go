@@ -154,11 +154,10 @@ func (v *Verifier) VerifyAt(ctx context.Context, set IssuerSet, tok string, now 
 	if err != nil {
 		return nil, false, err
 	}
-	if r.shard != nil { // another request had it verified while this one waited
+	if r.size > 0 { // another request had it verified while this one waited
 		return &r.principal, true, nil
 	}
-	v.known.put(tok, r, v.o.Now().UnixNano())
-	return &r.principal, false, nil
+	return v.known.put(tok, r, v.o.Now().UnixNano()), false, nil
 }
 
 // check makes every check of a token, in this order: what is cheap and needs
