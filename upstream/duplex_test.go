@@ -94,6 +94,28 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
+// TestStopAfterFailure closes the stream of a request whose sending failed
+// a moment before it was stopped, and not one that is at its end.
+func TestStopAfterFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		closed bool
+	}{
+		"halted":      {errHalted, true},
+		"reset":       {net.ErrClosed, true},
+		"all is sent": {nil, false},
+		"failed":      {ErrRequestBody, false},
+	} {
+		e := &endless{}
+		s := &sender{c: &conn{link: link{Conn: &scripted{}}}, stream: e, done: make(chan struct{}), err: c.err}
+		close(s.done)
+		s.stop()
+		if e.closed.Load() != c.closed {
+			t.Errorf("%s: closed is %v", name, !c.closed)
+		}
+	}
+}
+
 // TestEarlyAnswerAndReset: the upstream answers and closes without reading.
 func TestEarlyAnswerAndClose(t *testing.T) {
 	s := serve(t, func(c net.Conn, n int) {

@@ -191,7 +191,9 @@ func (s *sender) stop() {
 	s.c.halt()
 	select {
 	case <-s.done:
-		return
+		if s.err == nil || errors.Is(s.err, ErrRequestBody) {
+			return // the stream is at its end
+		}
 	default:
 	}
 	if c, ok := s.stream.(io.Closer); ok {
