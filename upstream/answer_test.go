@@ -51,7 +51,7 @@ func readAnswer(q *Request, pieces ...string) outcome {
 	p.endpoints = []*endpoint{e}
 	defer p.Close()
 	until := readClock().add(time.Minute)
-	c := &conn{link: &link{Conn: &scripted{pieces: pieces}}, e: e, expires: until, cut: func() {}}
+	c := &conn{link: link{Conn: &scripted{pieces: pieces}}, e: e, expires: until, cut: func() {}}
 	r := new(Response)
 	defer r.Release()
 	r.begin(context.Background(), p, c, &attempt{timeout: time.Minute, until: until})

@@ -9,7 +9,7 @@ import (
 // conn is a connection to an endpoint. It belongs to one exchange, or to the
 // pool.
 type conn struct {
-	*link
+	link
 	tls     *tls.Conn // nil in the clear
 	e       *endpoint
 	expires moment // when it is too old to be used again
@@ -48,8 +48,7 @@ func (c *conn) start(out, in []byte, more bool) (n, sent int, err error) {
 		if more {
 			in = nil
 		}
-		n, err = c.exchange(out, in, !c.kept)
-		return n, c.wrote, err
+		return c.exchange(out, in, !c.kept)
 	}
 	if c.kept && !c.clean() {
 		return 0, 0, errStale

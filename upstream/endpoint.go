@@ -104,12 +104,12 @@ func (e *endpoint) dial(ctx context.Context, now moment, timeout time.Duration) 
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLink(raw)
-	if err != nil {
+	c := &conn{e: e, expires: now.add(lifetime())}
+	l := &c.link
+	if err := l.open(raw); err != nil {
 		_ = raw.Close()
 		return nil, err
 	}
-	c := &conn{link: l, e: e, expires: now.add(lifetime())}
 	c.cut = func() { _ = raw.Close() }
 	if e.tls == nil {
 		return c, nil

@@ -143,7 +143,7 @@ func FuzzRequest(f *testing.F) {
 		var wire bytes.Buffer
 		wire.Write(q.out)
 		if stream {
-			s := &sender{stream: q.Stream, length: -1, c: &conn{link: &link{Conn: &recorded{w: &wire}}}, done: make(chan struct{})}
+			s := &sender{stream: q.Stream, length: -1, c: &conn{link: link{Conn: &recorded{w: &wire}}}, done: make(chan struct{})}
 			if err := s.send(); err != nil {
 				t.Fatal(err)
 			}

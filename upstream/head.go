@@ -274,13 +274,13 @@ func (h *head) connectionField(name, value, b []byte) (kept bool, err error) {
 		}
 		return !equalFold(name, "trailer"), nil
 	case len("connection"):
-		if equalFold(name, "connection") {
+		if string(name) == "Connection" || equalFold(name, "connection") {
 			h.options = append(h.options, h.span(b, value))
 			return false, nil
 		}
 		return !equalFold(name, "keep-alive"), nil
 	case len("content-length"):
-		if !equalFold(name, "content-length") {
+		if string(name) != "Content-Length" && !equalFold(name, "content-length") {
 			return true, nil
 		}
 		n, ok := parseLength(value)
@@ -292,7 +292,7 @@ func (h *head) connectionField(name, value, b []byte) (kept bool, err error) {
 	case len("proxy-connection"):
 		return !equalFold(name, "proxy-connection"), nil
 	case len("transfer-encoding"):
-		if !equalFold(name, "transfer-encoding") {
+		if string(name) != "Transfer-Encoding" && !equalFold(name, "transfer-encoding") {
 			return true, nil
 		}
 		if h.codings++; h.codings > 1 || !equalFold(value, "chunked") {
@@ -333,6 +333,9 @@ func (h *head) finish(b []byte) error {
 	}
 	h.close = h.http10
 	for _, o := range h.options {
+		if string(o.of(b)) == "keep-alive" {
+			continue
+		}
 		if err := h.connectionOptions(b, o.of(b)); err != nil {
 			return err
 		}

@@ -16,8 +16,14 @@ import (
 type link struct {
 	net.Conn
 	raw  syscall.RawConn
-	turn func(fd uintptr) bool // l.advance, bound once
-	look func(fd uintptr)      // sets silent, bound once
+	turn func(fd uintptr) bool // advance, bound once
+
+	// The exchange in progress; see advance.
+	phase   phase
+	out, in []byte
+	n       int
+	wrote   int
+	failure error
 
 	readBy  deadline
 	writes  sync.Mutex // guards the next two: TLS may write while it reads
@@ -28,13 +34,7 @@ type link struct {
 	// halted makes writes fail, for good.
 	halted atomic.Bool
 
-	// The exchange in progress; see advance.
-	phase   phase
-	out, in []byte
-	n       int
-	wrote   int
-	failure error
-
+	look    func(fd uintptr) // sets silent, bound once
 	reads   reads
 	silent  bool     // what the last look found
 	records *records // under TLS
@@ -165,24 +165,24 @@ func (l *link) halt() {
 // exchange writes out and waits for the first bytes of the answer, which it
 // reads into in. first tells that the connection is new and need not be
 // looked at. Its error is errStale where nothing was sent because of what
-// the look found, errPartial where only l.wrote bytes fitted.
-func (l *link) exchange(out, in []byte, first bool) (int, error) {
+// the look found, errPartial where only wrote bytes fitted.
+func (l *link) exchange(out, in []byte, first bool) (n, wrote int, err error) {
 	l.out, l.in, l.wrote, l.n, l.failure = out, in, 0, 0, nil
 	l.phase = peeking
 	if first {
 		l.phase = writing
 	}
-	err := l.takeTurns()
+	err = l.takeTurns()
 	l.out, l.in = nil, nil
 	switch {
 	case err != nil:
-		return 0, err
+		return 0, l.wrote, err
 	case l.failure != nil:
-		return 0, l.failure
+		return 0, l.wrote, l.failure
 	case l.n == 0:
-		return 0, io.EOF
+		return 0, l.wrote, io.EOF
 	}
-	return l.n, nil
+	return l.n, l.wrote, nil
 }
 
 // records follows TLS's record framing (RFC 8446 section 5.1) in what is

@@ -7,7 +7,10 @@ import "net"
 // Where the system offers no way to look at a connection without reading,
 // no connection is used twice: every kept one counts as stale.
 
-func newLink(c net.Conn) (*link, error) { return &link{Conn: c}, nil }
+func (l *link) open(c net.Conn) error {
+	l.Conn = c
+	return nil
+}
 
 func (l *link) takeTurns() error {
 	if l.phase == peeking {

@@ -10,20 +10,19 @@ import (
 	"syscall"
 )
 
-// newLink takes over a connection that was just made.
-func newLink(c net.Conn) (*link, error) {
-	l := &link{Conn: c}
+// open takes over a connection that was just made.
+func (l *link) open(c net.Conn) error {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
-		return nil, errors.New("connection without a descriptor")
+		return errors.New("connection without a descriptor")
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	l.raw, l.turn = raw, l.advance
+	l.Conn, l.raw, l.turn = c, raw, l.advance
 	l.look = func(fd uintptr) { l.silent = !waiting(fd) }
-	return l, nil
+	return nil
 }
 
 // takeTurns runs advance to its end. The runtime's poller is asked to forget
