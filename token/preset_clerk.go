@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -95,7 +96,8 @@ func clerkPermissions(fea, per, fpm string) []string {
 	if fea == "" || per == "" || fpm == "" {
 		return nil
 	}
-	var features []string
+	var featureRoom, nameRoom, mapRoom [clerkUsual]string
+	features := featureRoom[:0]
 	for f := range strings.SplitSeq(fea, ",") {
 		scopes, name, _ := strings.Cut(f, ":")
 		if !clerkName(name) {
@@ -109,28 +111,57 @@ func clerkPermissions(fea, per, fpm string) []string {
 			return nil
 		}
 	}
-	names := strings.Split(per, ",")
-	maps := strings.Split(fpm, ",")
+	names := slices.AppendSeq(nameRoom[:0], strings.SplitSeq(per, ","))
+	maps := slices.AppendSeq(mapRoom[:0], strings.SplitSeq(fpm, ","))
 	if len(maps) != len(features) || len(names) > 63 || repeats(features) || repeats(names) {
 		return nil
 	}
-	var list []string
-	for i, feature := range features {
-		bits, err := strconv.ParseUint(maps[i], 10, 63)
-		if err != nil || maps[i] != strconv.FormatUint(bits, 10) || bits>>len(names) != 0 {
+	for _, name := range names {
+		if !clerkName(name) {
 			return nil
 		}
+	}
+	// Once to see how much there is, and once to write it into one text.
+	var bitRoom [clerkUsual]uint64
+	held := bitRoom[:0]
+	count, size := 0, 0
+	for i, feature := range features {
+		bits, err := strconv.ParseUint(maps[i], 10, 63)
+		if err != nil || maps[i][0] == '0' && maps[i] != "0" || bits>>len(names) != 0 {
+			return nil
+		}
+		held = append(held, bits)
 		for n, name := range names {
-			if !clerkName(name) {
-				return nil
-			}
 			if bits>>n&1 == 1 {
-				list = append(list, clerkPrefix+feature+":"+name)
+				count++
+				size += len(clerkPrefix) + len(feature) + 1 + len(name)
+			}
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	var b strings.Builder
+	b.Grow(size)
+	list := make([]string, 0, count)
+	for i, feature := range features {
+		for n, name := range names {
+			if held[i]>>n&1 == 1 {
+				start := b.Len()
+				b.WriteString(clerkPrefix)
+				b.WriteString(feature)
+				b.WriteByte(':')
+				b.WriteString(name)
+				list = append(list, b.String()[start:]) // the room does not move: it is enough
 			}
 		}
 	}
 	return list
 }
+
+// clerkUsual is how many features and permissions there is room for without
+// asking for memory.
+const clerkUsual = 16
 
 // clerkName tells whether s can be the name of a feature or permission.
 func clerkName(s string) bool {
@@ -143,6 +174,14 @@ func clerkName(s string) bool {
 }
 
 func repeats(list []string) bool {
+	if len(list) <= clerkUsual {
+		for i, s := range list {
+			if slices.Contains(list[:i], s) {
+				return true
+			}
+		}
+		return false
+	}
 	seen := make(map[string]struct{}, len(list))
 	for _, s := range list {
 		seen[s] = struct{}{}

@@ -6,8 +6,9 @@ import (
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 )
@@ -34,14 +35,9 @@ func verifySignature(alg string, public crypto.PublicKey, signed string, signatu
 	if !fits(alg, public) {
 		return fmt.Errorf("the key does not fit the algorithm: %w", ErrSignature)
 	}
-	input := []byte(signed)
-	var digest []byte
+	var room [sha512.Size]byte
 	hash := hashOf(alg)
-	if hash != 0 {
-		h := hash.New()
-		h.Write(input)
-		digest = h.Sum(nil)
-	}
+	digest := digestOf(hash, signed, &room)
 	good := false
 	switch key := public.(type) {
 	case *rsa.PublicKey:
@@ -58,15 +54,56 @@ func verifySignature(alg string, public crypto.PublicKey, signed string, signatu
 		if len(signature) != 2*size {
 			return fmt.Errorf("it has %d bytes instead of %d: %w", len(signature), 2*size, ErrSignature)
 		}
-		r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
-		good = ecdsa.Verify(key, digest, r, s)
+		der := make([]byte, 0, 160) // of P-521: 2*(3+66)+3
+		good = ecdsa.VerifyASN1(key, digest, appendDER(der, signature[:size], signature[size:]))
 	case ed25519.PublicKey:
-		good = ed25519.Verify(key, input, signature)
+		good = ed25519.Verify(key, []byte(signed), signature)
 	}
 	if !good {
 		return ErrSignature
 	}
 	return nil
+}
+
+// digestOf puts the digest of a text into room. Of no hash it is empty.
+func digestOf(hash crypto.Hash, text string, room *[sha512.Size]byte) []byte {
+	switch hash {
+	case crypto.SHA256:
+		d := sha256.Sum256([]byte(text))
+		return append(room[:0], d[:]...)
+	case crypto.SHA384:
+		d := sha512.Sum384([]byte(text))
+		return append(room[:0], d[:]...)
+	case crypto.SHA512:
+		d := sha512.Sum512([]byte(text))
+		return append(room[:0], d[:]...)
+	}
+	return nil
+}
+
+// appendDER appends the ASN.1 sequence of two numbers, each of at most 127
+// bytes, most significant first (RFC 3279 section 2.2.3), which is how
+// crypto/ecdsa takes a signature.
+func appendDER(dst, r, s []byte) []byte {
+	start := len(dst)
+	dst = append(dst, 0x30, 0x81, 0) // a sequence, its length in one byte
+	dst = appendInteger(appendInteger(dst, r), s)
+	n := len(dst) - start - 3
+	dst[start+2] = byte(n)
+	if n < 0x80 { // the length has to be in the shortest form
+		dst = append(append(dst[:start+1], byte(n)), dst[start+3:]...)
+	}
+	return dst
+}
+
+func appendInteger(dst, n []byte) []byte {
+	for len(n) > 1 && n[0] == 0 {
+		n = n[1:]
+	}
+	if n[0] >= 0x80 { // without this it would be negative
+		return append(append(dst, 0x02, byte(len(n)+1), 0), n...)
+	}
+	return append(append(dst, 0x02, byte(len(n))), n...)
 }
 
 // verifyMAC checks a token of an HS algorithm with the configured secret. The
