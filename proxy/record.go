@@ -16,35 +16,13 @@ func (g *Gate) record(x *exchange) {
 	if x.relayed.since != (time.Time{}) {
 		took = g.now().Sub(x.start)
 	}
-	hop := took - x.upstreamTime
-	m := x.snapshot.unrouted
-	routeID := ""
+	route := x.snapshot.unrouted
 	if x.route != nil {
-		m, routeID = x.route.metrics, x.route.ID
+		route = x.route.metrics
 	}
-	m.Request(string(x.reason), x.code)
-	m.Durations(took, hop)
-	if x.verifyTime > 0 {
-		g.metrics.Verify(x.known, x.verifyTime)
-	}
-	if x.decideTime > 0 {
-		g.metrics.Decision(x.decideTime)
-	}
-	if x.decision.Report {
-		m.ReportDenial(string(x.decision.Denial))
-	}
-	if x.cacheResult != "" {
-		m.Cache(x.cacheResult)
-	}
-	if g.access == nil || !g.access.Enabled() {
-		return
-	}
-	r := &x.record
-	*r = telemetry.Record{
+	r := telemetry.Record{
 		Time:      x.start,
 		RequestID: lend(x.requestID),
-		Route:     routeID,
-		Decision:  "deny",
 		Reason:    string(x.reason),
 		Rule:      x.decision.Rule,
 		Method:    x.method,
@@ -53,17 +31,17 @@ func (g *Gate) record(x *exchange) {
 		Status:    x.code,
 		Bytes:     x.bytes,
 		Duration:  took,
-		Hop:       hop,
+		Hop:       took - x.upstreamTime,
 		Upstream:  x.upstreamTime,
 		Endpoint:  x.endpoint,
 		Attempts:  x.attempts,
-		Cache:     string(x.cacheResult),
+		Cache:     x.cacheResult,
 		ClientIP:  lend(x.clientText),
 		Report:    x.decision.Report,
 		Denial:    string(x.decision.Denial),
-	}
-	if x.reason.Allowed() {
-		r.Decision = "allow"
+		Verify:    x.verifyTime,
+		Known:     x.known,
+		Decide:    x.decideTime,
 	}
 	if x.path == "" && strings.HasPrefix(x.target, "/") {
 		// A target that was refused is shown as far as the log lets it, but
@@ -73,7 +51,7 @@ func (g *Gate) record(x *exchange) {
 	if p := x.principal; p != nil {
 		r.UserID, r.OrgID, r.Issuer = p.UserID, p.OrgID, p.IssuerName
 	}
-	g.access.Log(r)
+	route.Answered(&r, g.access)
 }
 
 // panicked counts and reports a fault of hopgate's own.

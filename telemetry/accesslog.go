@@ -5,25 +5,19 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
-// Record is what the access log says about one request. Its strings may be
-// lent: Log copies them. There is no place for a header or a token.
+// Record is what there is to count and to log of one request. Its strings may
+// be lent: what is kept of them is copied. There is no place for a header or
+// a token.
 type Record struct {
 	Time      time.Time // when the request's head was complete
 	RequestID string
-	Route     string // id of the route; empty where none matched
-	Decision  string // allow or deny
-	Reason    string
+	Reason    string // one of the words that New was given
 	Rule      string
 	Method    string
 	Host      string
@@ -35,68 +29,75 @@ type Record struct {
 	Upstream  time.Duration // waiting for the upstream
 	Endpoint  string        // address that answered
 	Attempts  int
-	Cache     string // hit, stale, stale_error, miss, collapsed, bypass
+	Cache     CacheResult // empty: the route has no cache
 	ClientIP  string
 	UserID    string
 	OrgID     string
 	Issuer    string // the issuer's name in the configuration
 	Report    bool   // would have been denied, but the route only reports
 	Denial    string // the reason of that
+
+	// For the figures alone.
+	Verify time.Duration // to verify a token; 0: none was
+	Known  bool          // that token was found in the verified-token cache
+	Decide time.Duration // to evaluate the route's rules; 0: they were not
 }
 
-// Limits of the access log. Two batches of this size are kept: one that
-// requests fill, one that is being written.
+// Limits of the access log. Each lane in use keeps two batches of this size:
+// one that requests fill, one that is being written.
 const (
-	maxBatchRecords = 4096
-	maxBatchText    = 1 << 20               // bytes
-	maxLoggedText   = 1 << 10               // bytes of one field; more is cut off
-	flushInterval   = 10 * time.Millisecond // between two batches, unless half full
-	writeSize       = 64 << 10
+	maxBatchText  = 512 << 10              // bytes
+	maxBatchLines = maxBatchText / 128     // a line without any text takes about that
+	flushInterval = 100 * time.Millisecond // between two batches, unless half full
+	writeSize     = 64 << 10
 )
 
-const ellipsis = "…"
-
-// AccessLog writes one JSON object per request on a goroutine of its own.
-// Log never blocks and never allocates: where the writer can't keep up,
-// records are dropped and counted. All methods may be called concurrently.
+// AccessLog writes one JSON object per request on a goroutine of its own. It
+// never blocks a request and allocates nothing but the batches: where the
+// writer can't keep up, lines are dropped and counted. All methods may be
+// called concurrently.
 type AccessLog struct {
-	path string // of the file, where it is one
+	path  string // of the file, where it is one
+	lanes [lanes]logLane
 
-	mu     sync.Mutex
-	front  *batch // requests fill this one
-	closed bool
-
+	idle    atomic.Bool   // the worker waits for the next line
 	wake    chan struct{} // something to write
 	urgent  chan struct{} // half full: do not wait for the interval
 	closing chan struct{}
 	done    chan struct{}
 	dropped atomic.Uint64
 
+	mu     sync.Mutex // Reopen and Close exclude each other
+	closed bool
+
 	// The rest is the worker's.
 	next atomic.Pointer[os.File] // replaces out, after Reopen
 	out  io.Writer
 	file *os.File // out, where it must be closed
-	back *batch
-	buf  bytes.Buffer
-	held uint64 // records in buf
+	buf  []byte
 }
 
-// batch holds records without pointers, so that the garbage collector has
-// nothing to look at.
+// logLane is what requests of one core fill.
+type logLane struct {
+	mu     sync.Mutex
+	closed bool
+	called bool // the worker knows that front is half full
+	front  batch
+	clock  stamp
+	back   batch // the worker's
+	_      apart
+}
+
+// batch is lines, ready to be written.
 type batch struct {
-	records []packed
-	text    []byte // the strings of all records, in order
+	text  []byte
+	lines []line
 }
 
-const texts = 15 // string fields of a Record
-
-type packed struct {
-	time                    int64 // nanoseconds since 1970
-	bytes                   int64
-	duration, hop, upstream time.Duration
-	status, attempts        int32
-	report                  bool
-	lens                    [texts]uint16
+// line is what puts the lines of several lanes in order.
+type line struct {
+	at  int64 // when the request was answered, in nanoseconds since 1970
+	end int   // of the line in text
 }
 
 // Open starts an access log to dest: stdout, stderr, off, or the path of a
@@ -138,94 +139,56 @@ func NewAccessLog(w io.Writer) *AccessLog {
 }
 
 func newAccessLog(w io.Writer) *AccessLog {
-	l := &AccessLog{
-		front:   newBatch(),
-		back:    newBatch(),
+	return &AccessLog{
 		out:     w,
 		wake:    make(chan struct{}, 1),
 		urgent:  make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
-	return l
 }
 
-func newBatch() *batch {
-	return &batch{records: make([]packed, 0, maxBatchRecords), text: make([]byte, 0, maxBatchText)}
+func newBatch() batch {
+	return batch{text: make([]byte, 0, maxBatchText), lines: make([]line, 0, maxBatchLines)}
 }
-
-// Enabled tells whether records are wanted at all, for callers that can save
-// the work of making them.
-func (l *AccessLog) Enabled() bool { return l.done != nil }
 
 // Dropped gives the number of records that were lost: the writer was too
 // slow, failed, or the log was closed.
 func (l *AccessLog) Dropped() uint64 { return l.dropped.Load() }
 
-// Log takes a record. It copies what it keeps.
-func (l *AccessLog) Log(r *Record) {
-	if l.done == nil {
-		return
-	}
-	path := r.Path
-	if i := strings.IndexAny(path, "?#"); i >= 0 {
-		path = path[:i]
-	}
-	strs := [texts]string{r.RequestID, r.Route, r.Decision, r.Reason, r.Rule, r.Method, r.Host, path, r.Endpoint, r.Cache, r.ClientIP, r.UserID, r.OrgID, r.Issuer, r.Denial}
-	p := packed{
-		time: r.Time.UnixNano(), bytes: r.Bytes,
-		duration: r.Duration, hop: r.Hop, upstream: r.Upstream,
-		status: int32(r.Status), attempts: int32(r.Attempts),
-		report: r.Report,
-	}
-	l.mu.Lock()
-	if l.closed || !l.front.add(&p, &strs) {
-		l.mu.Unlock()
+// log takes a record. Route and verdict are the members of its line that are
+// known beforehand.
+func (l *AccessLog) log(n lane, route, verdict string, r *Record) {
+	a := &l.lanes[n]
+	a.mu.Lock()
+	if a.closed || !a.add(r, route, verdict) {
+		a.mu.Unlock()
 		l.dropped.Add(1)
 		return
 	}
-	half := len(l.front.records) >= maxBatchRecords/2 || len(l.front.text) >= maxBatchText/2
-	l.mu.Unlock()
-	signal(l.wake)
-	if half {
+	call := !a.called && len(a.front.text) >= maxBatchText/2
+	a.called = a.called || call
+	a.mu.Unlock()
+	if l.idle.Load() && l.idle.CompareAndSwap(true, false) {
+		signal(l.wake)
+	}
+	if call {
 		signal(l.urgent)
 	}
 }
 
-// add reports false where the batch is full.
-func (b *batch) add(p *packed, strs *[texts]string) bool {
-	if len(b.records) == cap(b.records) {
+// add reports false where the batch may have no room for the line.
+func (a *logLane) add(r *Record, route, verdict string) bool {
+	if a.front.text == nil {
+		a.front = newBatch()
+	}
+	b := &a.front
+	if len(b.lines) == cap(b.lines) || cap(b.text)-len(b.text) < maxLineFrame+len(route)+len(verdict)+textSize(r) {
 		return false
 	}
-	start := len(b.text)
-	for i, s := range strs {
-		cut := len(s) > maxLoggedText
-		if cut {
-			s = s[:cutAt(s, maxLoggedText-len(ellipsis))]
-		}
-		if len(b.text)+len(s)+len(ellipsis) > cap(b.text) {
-			b.text = b.text[:start]
-			return false
-		}
-		p.lens[i] = uint16(len(s)) // at most maxLoggedText
-		b.text = append(b.text, s...)
-		if cut {
-			b.text = append(b.text, ellipsis...)
-			p.lens[i] += uint16(len(ellipsis))
-		}
-	}
-	b.records = append(b.records, *p)
+	b.text = appendLine(b.text, r, route, verdict, &a.clock)
+	b.lines = append(b.lines, line{r.Time.UnixNano() + int64(r.Duration), len(b.text)})
 	return true
-}
-
-// cutAt gives the largest length up to n that splits no character of s.
-func cutAt(s string, n int) int {
-	for i := n; i > n-utf8.UTFMax; i-- {
-		if utf8.RuneStart(s[i]) {
-			return i
-		}
-	}
-	return n
 }
 
 func signal(c chan struct{}) {
@@ -267,6 +230,12 @@ func (l *AccessLog) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.closed {
 		l.closed = true
+		for n := range l.lanes {
+			a := &l.lanes[n]
+			a.mu.Lock()
+			a.closed = true
+			a.mu.Unlock()
+		}
 		close(l.closing)
 	}
 	l.mu.Unlock()
@@ -279,22 +248,28 @@ func (l *AccessLog) Close(ctx context.Context) error {
 }
 
 // run writes batches: the first record after a pause at once, later ones in
-// intervals, so that a busy gate wakes it a hundred times a second and not
-// once per request.
+// intervals, so that a busy gate wakes it some ten times a second and not
+// once per request, and an idle one never.
 func (l *AccessLog) run() {
 	defer close(l.done)
 	pause := time.NewTimer(flushInterval)
 	defer pause.Stop()
 	for {
-		select {
-		case <-l.wake:
-		case <-l.closing:
-			l.write()
-			if l.file != nil {
-				l.file.Close() //nolint:errcheck // every write was checked
+		// In this order: a record that comes in between is seen here, or
+		// sees that the worker is idle.
+		l.idle.Store(true)
+		if !l.pending() {
+			select {
+			case <-l.wake:
+			case <-l.closing:
+				l.write()
+				if l.file != nil {
+					l.file.Close() //nolint:errcheck // every write was checked
+				}
+				return
 			}
-			return
 		}
+		l.idle.Store(false)
 		l.write()
 		pause.Reset(flushInterval)
 		select {
@@ -305,176 +280,87 @@ func (l *AccessLog) run() {
 	}
 }
 
-// write swaps the batches and writes the full one.
+// pending tells whether there is something to write.
+func (l *AccessLog) pending() bool {
+	for n := range l.lanes {
+		a := &l.lanes[n]
+		a.mu.Lock()
+		some := len(a.front.lines) > 0
+		a.mu.Unlock()
+		if some {
+			return true
+		}
+	}
+	return l.next.Load() != nil
+}
+
+// write swaps the batches and writes those that requests filled, in the order
+// in which the requests were answered.
 func (l *AccessLog) write() {
 	if file := l.next.Swap(nil); file != nil {
 		l.file.Close() //nolint:errcheck // every write was checked
 		l.out, l.file = file, file
 	}
-	l.mu.Lock()
-	l.front, l.back = l.back, l.front
-	l.mu.Unlock()
-	text := l.back.text
-	for i := range l.back.records {
-		text = l.encode(&l.back.records[i], text)
-		if l.buf.Len() >= writeSize {
-			l.flush()
+	var full [lanes]*batch
+	taken := full[:0]
+	for n := range l.lanes {
+		a := &l.lanes[n]
+		a.mu.Lock()
+		if len(a.front.lines) > 0 {
+			a.front, a.back = a.back, a.front
+			a.called = false
+			taken = append(taken, &a.back)
 		}
+		a.mu.Unlock()
 	}
-	l.flush()
-	l.back.records, l.back.text = l.back.records[:0], l.back.text[:0]
+	if len(taken) == 1 {
+		l.flush(taken[0].text)
+	} else {
+		l.merge(taken)
+	}
+	for _, b := range taken {
+		b.text, b.lines = b.text[:0], b.lines[:0]
+	}
 }
 
-func (l *AccessLog) flush() {
-	if l.buf.Len() == 0 {
-		return
+// merge writes the lines of several batches.
+func (l *AccessLog) merge(batches []*batch) {
+	if l.buf == nil {
+		l.buf = make([]byte, 0, 2*writeSize)
 	}
-	if _, err := l.out.Write(l.buf.Bytes()); err != nil {
-		// There is nobody to tell but the metric; requests go on.
-		l.dropped.Add(l.held)
-	}
-	l.buf.Reset()
-	l.held = 0
-}
-
-// encode appends the JSON of a record, whose strings stand at the start of
-// text, and gives the rest of text. It writes what slog's JSONHandler would:
-// the log is most of what a busy gate writes, and the handler's generality
-// costs several times as much as this.
-func (l *AccessLog) encode(p *packed, text []byte) []byte {
-	var strs [texts][]byte
-	for i, n := range p.lens {
-		strs[i], text = clean(text[:n]), text[n:]
-	}
-	level := slog.LevelInfo
-	if p.status >= 500 {
-		level = slog.LevelError
-	}
-	b := l.buf.AvailableBuffer()
-	b = append(b, `{"time":"`...)
-	b = time.Unix(0, p.time).UTC().AppendFormat(b, time.RFC3339Nano)
-	b = append(b, `","level":"`...)
-	b = append(b, level.String()...)
-	b = append(b, `","msg":"request"`...)
-	str := func(key string, i int) {
-		if len(strs[i]) > 0 {
-			b = appendMember(b, key)
-			b = appendJSON(b, strs[i])
-		}
-	}
-	str("request_id", 0)
-	str("route", 1)
-	str("decision", 2)
-	str("reason", 3)
-	str("rule", 4)
-	str("method", 5)
-	str("host", 6)
-	str("path", 7)
-	b = strconv.AppendInt(appendMember(b, "status"), int64(p.status), 10)
-	b = strconv.AppendInt(appendMember(b, "bytes"), p.bytes, 10)
-	b = appendMilliseconds(appendMember(b, "duration_ms"), p.duration)
-	b = appendMilliseconds(appendMember(b, "hop_ms"), p.hop)
-	if p.attempts > 0 {
-		b = appendMilliseconds(appendMember(b, "upstream_ms"), p.upstream)
-		str("upstream", 8)
-		b = strconv.AppendInt(appendMember(b, "attempts"), int64(p.attempts), 10)
-	}
-	str("cache", 9)
-	str("client_ip", 10)
-	str("user_id", 11)
-	str("org_id", 12)
-	str("issuer", 13)
-	if p.report {
-		b = append(appendMember(b, "report"), "true"...)
-		str("report_reason", 14)
-	}
-	b = append(b, "}\n"...)
-	l.buf.Write(b)
-	l.held++
-	return text
-}
-
-func appendMember(b []byte, key string) []byte {
-	b = append(b, `,"`...)
-	b = append(b, key...)
-	return append(b, `":`...)
-}
-
-// appendMilliseconds writes a time with three decimals at most.
-func appendMilliseconds(b []byte, d time.Duration) []byte {
-	us := max(0, d.Microseconds())
-	b = strconv.AppendInt(b, us/1000, 10)
-	if us %= 1000; us != 0 {
-		b = append(b, '.', byte('0'+us/100), byte('0'+us/10%10), byte('0'+us%10))
-		for b[len(b)-1] == '0' {
-			b = b[:len(b)-1]
-		}
-	}
-	return b
-}
-
-// appendJSON writes a JSON string. What is no UTF-8 becomes U+FFFD.
-func appendJSON(b, s []byte) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRune(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				b = append(b, s[from:i]...)
-				b = append(b, "\uFFFD"...)
-				i++
-				from = i
-				continue
+	var next, start [lanes]int // the next line of each batch, and where it starts
+	for {
+		first := -1
+		for i, b := range batches {
+			if next[i] < len(b.lines) && (first < 0 || b.lines[next[i]].at < batches[first].lines[next[first]].at) {
+				first = i
 			}
-			i += size
-			continue
 		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		b = append(b, s[from:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, `\n`...)
-		case '\r':
-			b = append(b, `\r`...)
-		case '\t':
-			b = append(b, `\t`...)
-		default:
-			b = append(b, `\u00`...)
-			b = append(b, hex[c>>4], hex[c&15])
-		}
-		i++
-		from = i
-	}
-	b = append(b, s[from:]...)
-	return append(b, '"')
-}
-
-// clean replaces what a terminal could take for a command. JSON escapes the
-// C0 control characters by itself, but neither DEL, the C1 ones, nor those
-// that turn the direction of writing.
-func clean(s []byte) []byte {
-	plain := true
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x7f {
-			plain = false
+		if first < 0 {
 			break
 		}
-	}
-	if plain {
-		return s
-	}
-	return bytes.Map(func(r rune) rune {
-		if r >= 0x7f && (unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r)) {
-			return utf8.RuneError
+		b := batches[first]
+		end := b.lines[next[first]].end
+		l.buf = append(l.buf, b.text[start[first]:end]...)
+		next[first]++
+		start[first] = end
+		if len(l.buf) >= writeSize {
+			l.flush(l.buf)
+			l.buf = l.buf[:0]
 		}
-		return r
-	}, s)
+	}
+	l.flush(l.buf)
+	l.buf = l.buf[:0]
+}
+
+// flush writes lines. What the writer does not take is lost.
+func (l *AccessLog) flush(lines []byte) {
+	if len(lines) == 0 {
+		return
+	}
+	n, err := l.out.Write(lines)
+	if err != nil {
+		// There is nobody to tell but the metric; requests go on.
+		l.dropped.Add(uint64(bytes.Count(lines[min(max(n, 0), len(lines)):], []byte("\n"))))
+	}
 }

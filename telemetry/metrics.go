@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,51 +84,11 @@ var (
 	buildInfo        = define("hopgate_build_info", gauge, "Always 1; the version of hopgate and of Go are labels.", "version", "goversion")
 )
 
-// Buckets in seconds. A hop is some tens of microseconds and has a budget of
-// 15 ms, so that is a boundary; whole requests and upstreams take longer.
-var (
-	hopBuckets      = []float64{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 15e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1}
-	exchangeBuckets = []float64{500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1, 2.5, 5, 10, 30}
-	shortBuckets    = []float64{250e-9, 500e-9, 1e-6, 2.5e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 15e-3}
-)
-
 // Reason is one word of the closed set that hopgate_requests_total counts.
 type Reason struct {
 	Word  string
 	Allow bool // the request was authorized, whatever became of it later
 }
-
-// CacheResult is how the cache took part in an answer.
-type CacheResult string
-
-// The results of hopgate_cache_requests_total.
-const (
-	CacheHit        CacheResult = "hit"
-	CacheStale      CacheResult = "stale"       // served while a new answer is fetched
-	CacheStaleError CacheResult = "stale_error" // served because the upstream failed
-	CacheMiss       CacheResult = "miss"
-	CacheCollapsed  CacheResult = "collapsed" // waited for another request's fetch
-	CacheBypass     CacheResult = "bypass"    // neither read nor stored
-)
-
-var cacheResults = [...]CacheResult{CacheHit, CacheStale, CacheStaleError, CacheMiss, CacheCollapsed, CacheBypass}
-
-// UpstreamResult is how an exchange with an upstream ended.
-type UpstreamResult string
-
-// The results of hopgate_upstream_requests_total.
-const (
-	UpstreamOK          UpstreamResult = "ok"
-	UpstreamUnavailable UpstreamResult = "unavailable"
-	UpstreamTimeout     UpstreamResult = "timeout"
-	UpstreamInvalid     UpstreamResult = "invalid"
-	UpstreamTooLarge    UpstreamResult = "too_large"
-	UpstreamCanceled    UpstreamResult = "canceled"
-)
-
-var upstreamResults = [...]UpstreamResult{UpstreamOK, UpstreamUnavailable, UpstreamTimeout, UpstreamInvalid, UpstreamTooLarge, UpstreamCanceled}
-
-var statusClasses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 
 // otherReason counts words that New was not given, so that a mistake shows
 // in the figures instead of making labels out of unforeseen text.
@@ -143,28 +102,24 @@ type Metrics struct {
 	registry *prometheus.Registry
 	reasons  []Reason       // the last one is otherReason
 	index    map[string]int // word to place in reasons
+	verdicts []string       // by place in reasons, but for otherReason: decision and reason as the access log has them
 
 	mu        sync.Mutex
 	routes    map[string]*RouteMetrics
 	upstreams map[string]*UpstreamMetrics
 
-	requests, responses, overBudget, reportDenials, cacheRequests *prometheus.CounterVec
-	requestDuration, hopDuration                                  *prometheus.HistogramVec
-	upstreamRequests, upstreamRetries                             *prometheus.CounterVec
-	upstreamDuration                                              *prometheus.HistogramVec
-	upstreamInFlight                                              *prometheus.GaugeVec
-	keysetFetches, reloads, cachePurges, webhooks                 *prometheus.CounterVec
-	generation, lastOK, lastSuccess                               prometheus.Gauge
-	buildInfo                                                     *prometheus.GaugeVec
-	panics                                                        prometheus.Counter
-	verifyKnown, verifyNew, decision                              prometheus.Observer
+	keysetFetches, reloads, cachePurges, webhooks *prometheus.CounterVec
+	generation, lastOK, lastSuccess               prometheus.Gauge
+	buildInfo                                     *prometheus.GaugeVec
+	panics                                        prometheus.Counter
 
-	cacheCounts *prometheus.Registry // cacheRequests alone
-	callbacks   callbacks
+	since     time.Time // all counters stood at 0 then
+	shares    [lanes]share
+	callbacks callbacks
 }
 
 // New makes the metrics of a process. Reasons is the closed set of words
-// that RouteMetrics.Request will be called with.
+// that RouteMetrics.Answered will be given.
 func New(reasons ...Reason) *Metrics {
 	m := &Metrics{
 		registry:  prometheus.NewRegistry(),
@@ -172,34 +127,21 @@ func New(reasons ...Reason) *Metrics {
 		index:     make(map[string]int, len(reasons)),
 		routes:    map[string]*RouteMetrics{},
 		upstreams: map[string]*UpstreamMetrics{},
+		since:     time.Now(),
 	}
 	for i, r := range reasons {
 		m.index[r.Word] = i
+		m.verdicts = append(m.verdicts, verdict(r))
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&m.callbacks,
+		figures{m},
 	)
-	m.requests = m.counterVec(requestsTotal)
-	m.responses = m.counterVec(responsesTotal)
-	m.requestDuration = m.histogramVec(requestDuration, exchangeBuckets)
-	m.hopDuration = m.histogramVec(hopDuration, hopBuckets)
-	m.overBudget = m.counterVec(hopOverBudget)
-	m.reportDenials = m.counterVec(reportDenials)
-	verify := m.histogramVec(verifyDuration, shortBuckets)
-	m.verifyKnown, m.verifyNew = verify.WithLabelValues("known"), verify.WithLabelValues("new")
-	m.decision = m.histogramVec(decisionDuration, shortBuckets).WithLabelValues()
 	m.keysetFetches = m.counterVec(keysetFetches)
-	m.cacheRequests = m.counterVec(cacheRequests)
-	m.cacheCounts = prometheus.NewRegistry()
-	m.cacheCounts.MustRegister(m.cacheRequests)
 	m.cachePurges = m.counterVec(cachePurges)
 	m.webhooks = m.counterVec(webhooksTotal)
-	m.upstreamRequests = m.counterVec(upstreamRequests)
-	m.upstreamDuration = m.histogramVec(upstreamDuration, exchangeBuckets)
-	m.upstreamInFlight = m.gaugeVec(upstreamInFlight)
-	m.upstreamRetries = m.counterVec(upstreamRetries)
 	m.reloads = m.counterVec(reloads)
 	m.generation = m.gaugeVec(configGeneration).WithLabelValues()
 	m.lastOK = m.gaugeVec(configLastOK).WithLabelValues()
@@ -231,19 +173,6 @@ func (m *Metrics) Build(version string) {
 	m.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
 }
 
-// Verify records how long a token took. Known means that it was found in the
-// verified-token cache.
-func (m *Metrics) Verify(known bool, took time.Duration) {
-	if known {
-		m.verifyKnown.Observe(took.Seconds())
-	} else {
-		m.verifyNew.Observe(took.Seconds())
-	}
-}
-
-// Decision records how long a route's rules took.
-func (m *Metrics) Decision(took time.Duration) { m.decision.Observe(took.Seconds()) }
-
 // Panic counts a request that ended by a fault of ours.
 func (m *Metrics) Panic() { m.panics.Inc() }
 
@@ -272,145 +201,6 @@ func okOrError(err error) string {
 		return "error"
 	}
 	return "ok"
-}
-
-// RouteMetrics counts the requests of one route. Its methods take some
-// nanoseconds and allocate nothing, but for a reason's first time.
-type RouteMetrics struct {
-	m         *Metrics
-	id        string
-	requests  []atomic.Pointer[prometheus.Counter] // by reason, made when first needed
-	reports   []atomic.Pointer[prometheus.Counter]
-	responses [len(statusClasses)]prometheus.Counter
-	cache     [len(cacheResults)]prometheus.Counter
-	over      prometheus.Counter
-	whole     prometheus.Observer
-	hop       prometheus.Observer
-}
-
-// Route gives the handle of the route with this id, the same one each time,
-// also across configurations. An empty id stands for requests that no route
-// took.
-func (m *Metrics) Route(id string) *RouteMetrics {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r := m.routes[id]; r != nil {
-		return r
-	}
-	r := &RouteMetrics{
-		m:        m,
-		id:       id,
-		requests: make([]atomic.Pointer[prometheus.Counter], len(m.reasons)),
-		reports:  make([]atomic.Pointer[prometheus.Counter], len(m.reasons)),
-		over:     m.overBudget.WithLabelValues(id),
-		whole:    m.requestDuration.WithLabelValues(id),
-		hop:      m.hopDuration.WithLabelValues(id),
-	}
-	for i, class := range statusClasses {
-		r.responses[i] = m.responses.WithLabelValues(id, class)
-	}
-	for i, result := range cacheResults {
-		r.cache[i] = m.cacheRequests.WithLabelValues(id, string(result))
-	}
-	m.routes[id] = r
-	return r
-}
-
-// Request counts one answered request with its reason and status code.
-func (r *RouteMetrics) Request(reason string, status int) {
-	i := r.m.reason(reason)
-	c := r.requests[i].Load()
-	if c == nil {
-		c = r.firstRequest(i)
-	}
-	(*c).Inc()
-	if class := status/100 - 1; class >= 0 && class < len(r.responses) {
-		r.responses[class].Inc()
-	}
-}
-
-// ReportDenial counts a request that a route in report mode let through.
-func (r *RouteMetrics) ReportDenial(reason string) {
-	i := r.m.reason(reason)
-	c := r.reports[i].Load()
-	if c == nil {
-		c = r.firstReport(i)
-	}
-	(*c).Inc()
-}
-
-func (m *Metrics) reason(word string) int {
-	if i, ok := m.index[word]; ok {
-		return i
-	}
-	return len(m.reasons) - 1
-}
-
-// firstRequest makes a counter when its reason first occurs: all reasons of
-// all routes beforehand would be fifty series a route. Two that race get the
-// same counter from the vector.
-func (r *RouteMetrics) firstRequest(i int) *prometheus.Counter {
-	decision := "deny"
-	if r.m.reasons[i].Allow {
-		decision = "allow"
-	}
-	c := r.m.requests.WithLabelValues(r.id, decision, r.m.reasons[i].Word)
-	r.requests[i].Store(&c)
-	return &c
-}
-
-func (r *RouteMetrics) firstReport(i int) *prometheus.Counter {
-	c := r.m.reportDenials.WithLabelValues(r.id, r.m.reasons[i].Word)
-	r.reports[i].Store(&c)
-	return &c
-}
-
-// Durations records the time of a whole request and what of it was hopgate's
-// own.
-func (r *RouteMetrics) Durations(whole, hop time.Duration) {
-	r.whole.Observe(whole.Seconds())
-	r.hop.Observe(hop.Seconds())
-	if hop > HopBudget {
-		r.over.Inc()
-	}
-}
-
-// Cache counts how the cache took part in a request.
-func (r *RouteMetrics) Cache(result CacheResult) {
-	for i, known := range cacheResults {
-		if known == result {
-			r.cache[i].Inc()
-			return
-		}
-	}
-}
-
-// CacheCounts gives how often the cache took part in a route's requests since
-// the process started, by route and result. It is not for a request's way.
-func (m *Metrics) CacheCounts() map[string]map[CacheResult]uint64 {
-	counts := make(map[string]map[CacheResult]uint64)
-	families, err := m.cacheCounts.Gather()
-	if err != nil {
-		return counts // counters alone cannot contradict each other
-	}
-	for _, f := range families {
-		for _, sample := range f.GetMetric() {
-			var route, result string
-			for _, label := range sample.GetLabel() {
-				switch label.GetName() {
-				case "route":
-					route = label.GetValue()
-				case "result":
-					result = label.GetValue()
-				}
-			}
-			if counts[route] == nil {
-				counts[route] = make(map[CacheResult]uint64)
-			}
-			counts[route][CacheResult(result)] = uint64(sample.GetCounter().GetValue())
-		}
-	}
-	return counts
 }
 
 // The values of hopgate_cache_purges_total's label.
@@ -442,131 +232,6 @@ func (m *Metrics) Webhook(name string, result WebhookResult) {
 	m.webhooks.WithLabelValues(name, string(result)).Inc()
 }
 
-// UpstreamMetrics counts the exchanges with one upstream.
-type UpstreamMetrics struct {
-	results  [len(upstreamResults)]prometheus.Counter
-	duration prometheus.Observer
-	inFlight prometheus.Gauge
-	retries  prometheus.Counter
-}
-
-// Upstream gives the handle of the upstream of this name, the same one each
-// time, also across configurations.
-func (m *Metrics) Upstream(name string) *UpstreamMetrics {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if u := m.upstreams[name]; u != nil {
-		return u
-	}
-	u := &UpstreamMetrics{
-		duration: m.upstreamDuration.WithLabelValues(name),
-		inFlight: m.upstreamInFlight.WithLabelValues(name),
-		retries:  m.upstreamRetries.WithLabelValues(name),
-	}
-	for i, result := range upstreamResults {
-		u.results[i] = m.upstreamRequests.WithLabelValues(name, string(result))
-	}
-	m.upstreams[name] = u
-	return u
-}
-
-// Begin counts an exchange that starts; each needs its End.
-func (u *UpstreamMetrics) Begin() { u.inFlight.Inc() }
-
-// End counts an exchange that ended after so many attempts.
-func (u *UpstreamMetrics) End(result UpstreamResult, attempts int, took time.Duration) {
-	u.inFlight.Dec()
-	u.duration.Observe(took.Seconds())
-	if attempts > 1 {
-		u.retries.Add(float64(attempts - 1))
-	}
-	for i, known := range upstreamResults {
-		if known == result {
-			u.results[i].Inc()
-			return
-		}
-	}
-}
-
-// CacheStats is the state of the response cache.
-type CacheStats struct {
-	Bytes     int64
-	Entries   int64
-	Evictions uint64
-}
-
-// KeySetStats is the state of one issuer's keys.
-type KeySetStats struct {
-	Issuer string // name in the configuration
-	Keys   int
-	Age    time.Duration // since the last success; negative: never
-}
-
-// callbacks collects the figures that are asked for at each scrape. Asking
-// for them also means that an issuer which left the configuration leaves the
-// figures.
-type callbacks struct {
-	cache       atomic.Pointer[func() CacheStats]
-	keySets     atomic.Pointer[func() []KeySetStats]
-	connections atomic.Pointer[func() int]
-	dropped     atomic.Pointer[func() uint64]
-}
-
-// OnCache says how to ask for the cache's state. The functions given to this
-// and the next three methods are called at each scrape, concurrently, and
-// may be replaced at any time.
-func (m *Metrics) OnCache(f func() CacheStats) { m.callbacks.cache.Store(&f) }
-
-// OnKeySets says how to ask for the state of all issuers' keys.
-func (m *Metrics) OnKeySets(f func() []KeySetStats) { m.callbacks.keySets.Store(&f) }
-
-// OnConnections says how to ask for the number of open connections.
-func (m *Metrics) OnConnections(f func() int) { m.callbacks.connections.Store(&f) }
-
-// OnAccessLogDropped says how to ask for the number of dropped records.
-func (m *Metrics) OnAccessLogDropped(f func() uint64) { m.callbacks.dropped.Store(&f) }
-
-var (
-	cacheBytesDesc     = desc(cacheBytes)
-	cacheEntriesDesc   = desc(cacheEntries)
-	cacheEvictionsDesc = desc(cacheEvictions)
-	keysetKeysDesc     = desc(keysetKeys)
-	keysetAgeDesc      = desc(keysetAge)
-	connectionsDesc    = desc(connections)
-	droppedDesc        = desc(accessLogDropped)
-)
-
-// Describe implements prometheus.Collector.
-func (c *callbacks) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{cacheBytesDesc, cacheEntriesDesc, cacheEvictionsDesc, keysetKeysDesc, keysetAgeDesc, connectionsDesc, droppedDesc} {
-		ch <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *callbacks) Collect(ch chan<- prometheus.Metric) {
-	if f := c.cache.Load(); f != nil {
-		s := (*f)()
-		ch <- prometheus.MustNewConstMetric(cacheBytesDesc, prometheus.GaugeValue, float64(s.Bytes))
-		ch <- prometheus.MustNewConstMetric(cacheEntriesDesc, prometheus.GaugeValue, float64(s.Entries))
-		ch <- prometheus.MustNewConstMetric(cacheEvictionsDesc, prometheus.CounterValue, float64(s.Evictions))
-	}
-	if f := c.keySets.Load(); f != nil {
-		for _, s := range (*f)() {
-			ch <- prometheus.MustNewConstMetric(keysetKeysDesc, prometheus.GaugeValue, float64(s.Keys), s.Issuer)
-			if s.Age >= 0 {
-				ch <- prometheus.MustNewConstMetric(keysetAgeDesc, prometheus.GaugeValue, s.Age.Seconds(), s.Issuer)
-			}
-		}
-	}
-	if f := c.connections.Load(); f != nil {
-		ch <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64((*f)()))
-	}
-	if f := c.dropped.Load(); f != nil {
-		ch <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64((*f)()))
-	}
-}
-
 func desc(d metric) *prometheus.Desc { return prometheus.NewDesc(d.name, d.help, d.labels, nil) }
 
 func (m *Metrics) counterVec(d metric) *prometheus.CounterVec {
@@ -577,12 +242,6 @@ func (m *Metrics) counterVec(d metric) *prometheus.CounterVec {
 
 func (m *Metrics) gaugeVec(d metric) *prometheus.GaugeVec {
 	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: d.name, Help: d.help}, d.labels)
-	m.registry.MustRegister(v)
-	return v
-}
-
-func (m *Metrics) histogramVec(d metric, buckets []float64) *prometheus.HistogramVec {
-	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: d.name, Help: d.help, Buckets: buckets}, d.labels)
 	m.registry.MustRegister(v)
 	return v
 }

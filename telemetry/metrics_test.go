@@ -3,10 +3,16 @@ package telemetry
 import (
 	"errors"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -14,9 +20,6 @@ import (
 func exercise() *Metrics {
 	m := New(Reason{"allowed", true}, Reason{"token_expired", false})
 	m.Build("1.2.3")
-	m.Verify(true, time.Microsecond)
-	m.Verify(false, time.Millisecond)
-	m.Decision(time.Microsecond)
 	m.Panic()
 	m.KeysFetched("clerk", 2, nil, time.Second)
 	m.KeysFetched("clerk", 0, errors.New("down"), time.Second)
@@ -26,14 +29,16 @@ func exercise() *Metrics {
 	m.OnConnections(func() int { return 7 })
 	m.OnAccessLogDropped(func() uint64 { return 5 })
 	r := m.Route("read-self")
-	r.Request("allowed", 200)
-	r.Request("token_expired", 401)
-	r.Request("never heard of", 999)
-	r.ReportDenial("token_expired")
-	r.Durations(20*time.Millisecond, 16*time.Millisecond)
-	r.Durations(20*time.Millisecond, 15*time.Millisecond)
-	r.Cache(CacheHit)
-	r.Cache("never heard of")
+	r.Answered(&Record{
+		Reason: "allowed", Status: 200, Duration: 20 * time.Millisecond, Hop: 16 * time.Millisecond,
+		Cache: CacheHit, Verify: time.Microsecond, Known: true, Decide: time.Microsecond,
+	}, nil)
+	r.Answered(&Record{
+		Reason: "token_expired", Status: 401, Duration: 20 * time.Millisecond, Hop: 15 * time.Millisecond,
+		Cache: "never heard of", Verify: time.Millisecond,
+	}, nil)
+	r.Answered(&Record{Reason: "never heard of", Status: 999, Duration: time.Minute, Hop: time.Millisecond, Report: true, Denial: "token_expired"}, nil)
+	m.Route("uncalled")
 	m.Purged("principal", 2)
 	m.Purged("never heard of", 1)
 	m.Webhook("clerk", WebhookPurged)
@@ -84,9 +89,7 @@ func TestEveryMetricIsDefinedAndRegistered(t *testing.T) {
 
 func TestMetricValues(t *testing.T) {
 	m := exercise()
-	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	body := w.Body.String()
+	body := scrape(m)
 	for _, want := range []string{
 		`hopgate_requests_total{decision="allow",reason="allowed",route="read-self"} 1`,
 		`hopgate_requests_total{decision="deny",reason="token_expired",route="read-self"} 1`,
@@ -95,8 +98,10 @@ func TestMetricValues(t *testing.T) {
 		`hopgate_responses_total{class="4xx",route="read-self"} 1`,
 		`hopgate_report_denials_total{reason="token_expired",route="read-self"} 1`,
 		`hopgate_hop_over_budget_total{route="read-self"} 1`,
-		`hopgate_hop_duration_seconds_bucket{route="read-self",le="0.015"} 1`,
-		`hopgate_request_duration_seconds_count{route="read-self"} 2`,
+		`hopgate_hop_duration_seconds_bucket{route="read-self",le="0.015"} 2`,
+		`hopgate_request_duration_seconds_count{route="read-self"} 3`,
+		`hopgate_request_duration_seconds_bucket{route="read-self",le="30"} 2`,
+		`hopgate_request_duration_seconds_bucket{route="read-self",le="+Inf"} 3`,
 		`hopgate_verify_duration_seconds_count{result="known"} 1`,
 		`hopgate_verify_duration_seconds_count{result="new"} 1`,
 		`hopgate_decision_duration_seconds_count 1`,
@@ -132,6 +137,9 @@ func TestMetricValues(t *testing.T) {
 			t.Errorf("no line %s", want)
 		}
 	}
+	if strings.Contains(body, "uncalled") {
+		t.Error("a route that nobody called has series")
+	}
 	if strings.Contains(body, "never heard of") {
 		t.Error("an unforeseen word became a label")
 	}
@@ -142,10 +150,10 @@ func TestMetricValues(t *testing.T) {
 
 func TestCacheCounts(t *testing.T) {
 	m := exercise()
-	m.Route("read-self").Cache(CacheHit)
+	m.Route("read-self").Answered(&Record{Reason: "allowed", Cache: CacheHit}, nil)
 	m.Route("other")
 	got := m.CacheCounts()
-	if len(got) != 2 || got["read-self"][CacheHit] != 2 || got["read-self"][CacheMiss] != 0 || got["other"][CacheHit] != 0 {
+	if len(got) != 3 || got["read-self"][CacheHit] != 2 || got["read-self"][CacheMiss] != 0 || got["other"][CacheHit] != 0 {
 		t.Errorf("%v", got)
 	}
 }
@@ -173,35 +181,216 @@ func TestHandlesAreKept(t *testing.T) {
 	}
 }
 
+// TestScrapeKeepsItsForm holds the whole text against what Prometheus's own
+// counters and histograms make of the same requests.
+func TestScrapeKeepsItsForm(t *testing.T) {
+	var got strings.Builder
+	for line := range strings.Lines(scrape(exercise())) {
+		if strings.Contains(line, "hopgate_") && !strings.HasPrefix(line, "hopgate_build_info{") {
+			got.WriteString(line)
+		}
+	}
+	want, err := os.ReadFile(filepath.Join("testdata", "metrics.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+}
+
+func scrape(m *Metrics) string {
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Body.String()
+}
+
+func TestDistributionCountsAsPrometheusDoes(t *testing.T) {
+	for name, s := range map[string]*scale{"hop": hopScale, "exchange": exchangeScale, "short": shortScale} {
+		reference := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x_seconds", Help: "x", Buckets: s.seconds})
+		var own distribution
+		observe := func(d time.Duration) {
+			reference.Observe(d.Seconds())
+			own.observe(s, d)
+		}
+		for _, bound := range s.bounds {
+			for d := range 3 {
+				observe(time.Duration(bound) + time.Duration(d) - 1)
+			}
+		}
+		for shift := range 62 {
+			observe(1 << shift)
+			observe(1<<shift - 1)
+			observe(3 << shift / 2)
+		}
+		observe(-time.Second)
+		want := collected(t, reference)
+		got := collected(t, own.metric(reference.Desc(), s, time.Now()))
+		if got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
+// single collects one metric.
+type single struct{ prometheus.Metric }
+
+func (s single) Describe(ch chan<- *prometheus.Desc) { ch <- s.Desc() }
+func (s single) Collect(ch chan<- prometheus.Metric) { ch <- s.Metric }
+
+// collected gives a metric's text without its sum, whose last digit is a
+// matter of rounding.
+func collected(t *testing.T, m prometheus.Metric) string {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(single{m})
+	var b strings.Builder
+	for line := range strings.Lines(scrape(&Metrics{registry: registry})) {
+		if !strings.HasPrefix(line, "x_seconds_sum") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+func TestCountsOfAllLanesAddUp(t *testing.T) {
+	m := New(Reason{"allowed", true}, Reason{"token_expired", false})
+	const workers, each = 8, 2000
+	u := m.Upstream("backend")
+	stop := make(chan struct{})
+	var scrapes, wg sync.WaitGroup
+	scrapes.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if strings.Contains(scrape(m), "in_flight{upstream=\"backend\"} -") {
+					t.Error("less than no exchange is under way")
+				}
+			}
+		}
+	})
+	for range workers {
+		wg.Go(func() {
+			for i := range each {
+				q := Record{Reason: "allowed", Status: 200, Duration: time.Second, Hop: 16 * time.Millisecond, Cache: CacheHit, Decide: 1, Verify: 1}
+				if i%2 == 1 {
+					q.Reason, q.Status, q.Known = "token_expired", 401, true
+				}
+				u.Begin()
+				u.End(UpstreamOK, 2, time.Second)
+				m.Route("busy").Answered(&q, nil)
+			}
+		})
+	}
+	// All lanes, however few cores there are.
+	for n := range lane(lanes) {
+		r := m.Route("busy")
+		if r.counts.Load() == nil {
+			r.first()
+		}
+		m.count(n, r.counts.Load(), &Record{Reason: "never heard of", Status: 500, Report: true, Denial: "token_expired", Cache: CacheMiss})
+	}
+	wg.Wait()
+	close(stop)
+	scrapes.Wait()
+	body := scrape(m)
+	for _, want := range []string{
+		`hopgate_requests_total{decision="allow",reason="allowed",route="busy"} 8000`,
+		`hopgate_requests_total{decision="deny",reason="token_expired",route="busy"} 8000`,
+		`hopgate_requests_total{decision="deny",reason="other",route="busy"} 8`,
+		`hopgate_report_denials_total{reason="token_expired",route="busy"} 8`,
+		`hopgate_responses_total{class="2xx",route="busy"} 8000`,
+		`hopgate_responses_total{class="5xx",route="busy"} 8`,
+		`hopgate_cache_requests_total{result="hit",route="busy"} 16000`,
+		`hopgate_cache_requests_total{result="miss",route="busy"} 8`,
+		`hopgate_hop_over_budget_total{route="busy"} 16000`,
+		`hopgate_request_duration_seconds_sum{route="busy"} 16000`,
+		`hopgate_request_duration_seconds_count{route="busy"} 16008`,
+		`hopgate_verify_duration_seconds_count{result="known"} 8000`,
+		`hopgate_verify_duration_seconds_count{result="new"} 8000`,
+		`hopgate_decision_duration_seconds_count 16000`,
+		`hopgate_upstream_requests_total{result="ok",upstream="backend"} 16000`,
+		`hopgate_upstream_retries_total{upstream="backend"} 16000`,
+		`hopgate_upstream_in_flight{upstream="backend"} 0`,
+		`hopgate_upstream_duration_seconds_sum{upstream="backend"} 16000`,
+	} {
+		if !strings.Contains(body, want+"\n") {
+			t.Errorf("no line %s", want)
+		}
+	}
+}
+
+func TestUnforeseenWordsTakeNoMemory(t *testing.T) {
+	m := New(Reason{"allowed", true})
+	var list []wordCount
+	for i := range 100 {
+		list, _ = m.countWord(list, strings.Repeat("x", i))
+	}
+	if len(list) != 1 || list[0].n != 100 || list[0].word != otherReason {
+		t.Errorf("%v", list)
+	}
+}
+
+func TestRoutesTakeLittleMemory(t *testing.T) {
+	if n := reflect.TypeFor[RouteMetrics]().Size(); n > 32 {
+		t.Errorf("a route that nobody called takes %d bytes", n)
+	}
+	if n := reflect.TypeFor[routeShare]().Size(); n%64 != 0 {
+		t.Errorf("a share of %d bytes has a cache line in common with the next", n)
+	}
+}
+
 func TestHandlesDoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool forget")
+	}
 	m := New(Reason{"allowed", true})
 	r, u := m.Route("read-self"), m.Upstream("backend")
-	n := testing.AllocsPerRun(1000, func() {
-		r.Request("allowed", 200)
-		r.ReportDenial("allowed")
-		r.Durations(time.Millisecond, time.Microsecond)
-		r.Cache(CacheBypass)
-		m.Verify(true, time.Microsecond)
-		m.Decision(time.Microsecond)
+	q := busy()
+	if n := testing.AllocsPerRun(1000, func() {
 		u.Begin()
 		u.End(UpstreamOK, 2, time.Millisecond)
-	})
-	if n != 0 {
+		r.Answered(&q, nil)
+	}); n != 0 {
 		t.Errorf("%v allocations for one request's metrics", n)
 	}
 }
 
+// busy is a request that touches every figure of a route.
+func busy() Record {
+	return Record{
+		Reason: "allowed", Status: 200, Duration: time.Millisecond, Hop: 30 * time.Microsecond,
+		Cache: CacheMiss, Verify: time.Microsecond, Known: true, Decide: time.Microsecond, Report: true, Denial: "allowed",
+	}
+}
+
+// BenchmarkRequestMetrics is what counting a forwarded request takes.
 func BenchmarkRequestMetrics(b *testing.B) {
 	m := New(Reason{"allowed", true})
 	r, u := m.Route("read-self"), m.Upstream("backend")
 	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		q := busy()
+		q.Report = false
+		for pb.Next() {
+			u.Begin()
+			u.End(UpstreamOK, 1, time.Millisecond)
+			r.Answered(&q, nil)
+		}
+	})
+}
+
+// BenchmarkScrape is what showing a thousand busy routes takes.
+func BenchmarkScrape(b *testing.B) {
+	m := New(Reason{"allowed", true})
+	q := busy()
+	for i := range 1000 {
+		m.Route("route-"+strconv.Itoa(i)).Answered(&q, nil)
+	}
+	b.ReportAllocs()
 	for b.Loop() {
-		r.Request("allowed", 200)
-		r.Durations(time.Millisecond, time.Microsecond)
-		r.Cache(CacheMiss)
-		m.Verify(true, time.Microsecond)
-		m.Decision(time.Microsecond)
-		u.Begin()
-		u.End(UpstreamOK, 1, time.Millisecond)
+		scrape(m)
 	}
 }
