@@ -116,7 +116,7 @@ func (x *exchange) finishHead() {
 		x.cors.mark(x)
 	}
 	x.answer.addBytes(x.snapshot.requestIDName, x.requestID)
-	x.answered = x.gate.now()
+	x.answered = x.moment()
 	if !x.dated {
 		x.scratch = x.answered.UTC().AppendFormat(x.scratch[:0], imfFixdate)
 		x.answer.addBytes(nameDate, x.scratch)

@@ -201,8 +201,7 @@ func (x *exchange) fetch(c *cache.Cache, found cache.Found) {
 		defer cancel()
 		ctx = limited
 	}
-	started := time.Now()
-	x.wait()
+	started := x.wait()
 	got, err := c.Do(ctx, q, f.do)
 	x.waited()
 	x.upstreamTime = time.Since(started)
@@ -422,7 +421,7 @@ func (f *fetching) do(ctx context.Context, t *cache.Transfer) (*cache.Answer, er
 		}
 	}
 	resp := new(upstream.Response)
-	m, err := rt.pool.ask(ctx, q, resp)
+	m, err := rt.pool.ask(ctx, time.Now(), q, resp)
 	f.measured(m)
 	if err != nil {
 		resp.Release()

@@ -148,16 +148,36 @@ func small(b []byte) []byte {
 	return b[:0]
 }
 
+// moment gives the time, by a clock that costs half of what the gate's does
+// where that is the system's: the monotonic one alone.
+func (x *exchange) moment() time.Time {
+	if x.gate.realTime {
+		return x.start.Add(time.Since(x.start))
+	}
+	return x.gate.now()
+}
+
+// realMoment is moment by the system's clock, by which timers run.
+func (x *exchange) realMoment() time.Time {
+	if x.gate.realTime {
+		return x.moment()
+	}
+	return time.Now()
+}
+
 // hop gives the time spent so far on everything but waiting for the
 // upstream.
 func (x *exchange) hop(now time.Time) time.Duration { return now.Sub(x.start) - x.upstreamTime }
 
-// wait marks the time in which the exchange waits for somebody else, so that
-// the client's leaving is noticed; waited ends it.
-func (x *exchange) wait() {
+// wait marks the time from now on, which it gives, in which the exchange
+// waits for somebody else, so that the client's leaving is noticed; waited
+// ends it.
+func (x *exchange) wait() (now time.Time) {
+	now = x.realMoment()
 	if p, ok := x.ctx.(*presence); ok {
-		p.begin(time.Now())
+		p.begin(now)
 	}
+	return now
 }
 
 func (x *exchange) waited() {

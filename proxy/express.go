@@ -38,12 +38,14 @@ func (c *conn) Read(b []byte) (int, error) {
 	if c.State() == wire.Idle {
 		c.serving.CompareAndSwap(delegated, resting)
 	}
+	var now time.Time
 	for {
-		n, whole, err := c.ReadRequest(b, &c.request)
+		n, whole, err := c.ReadRequest(b, &c.request, now)
 		switch {
 		case whole:
 			c.before++
-			if !c.express() {
+			var goesOn bool
+			if now, goesOn = c.express(); !goesOn {
 				return 0, io.EOF
 			}
 		case n > 0 && !c.serving.CompareAndSwap(resting, delegated) && c.serving.Load() != delegated:
@@ -66,10 +68,10 @@ func (c *conn) retire() {
 }
 
 // express answers the request whose head was read. It tells whether the
-// connection goes on.
-func (c *conn) express() (goesOn bool) {
+// connection goes on, and the time by the system's clock where it knows it.
+func (c *conn) express() (now time.Time, goesOn bool) {
 	if !c.serving.CompareAndSwap(resting, busy) {
-		return false
+		return now, false
 	}
 	x := acquire()
 	a := expresses.Get().(*express)
@@ -86,18 +88,24 @@ func (c *conn) express() (goesOn bool) {
 	}
 	a.bare = x.method == "HEAD"
 	streams := x.streaming // then the stream's end releases the exchange
-	err := a.write(c, x.answered)
+	if now = x.answered; streams || !c.http1.gate.realTime {
+		now = time.Now()
+	}
+	err := a.write(c, now)
 	if !streams {
 		release(x)
+	}
+	if streams || len(a.content) > oneWrite {
+		now = time.Time{} // the client may have taken its time
 	}
 	goesOn = err == nil && !a.closes
 	a.reset()
 	expresses.Put(a)
 	if !c.serving.CompareAndSwap(busy, resting) {
 		c.serving.Store(resting)
-		return false
+		return now, false
 	}
-	return goesOn
+	return now, goesOn
 }
 
 // mayClose tells whether the connection may be closed now. Where not, it is

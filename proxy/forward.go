@@ -214,8 +214,7 @@ type measure struct {
 
 // ask sends the exchange's request upstream, measured.
 func (x *exchange) ask() error {
-	x.wait()
-	m, err := x.route.pool.ask(x.ctx, &x.request, x.response)
+	m, err := x.route.pool.ask(x.ctx, x.wait(), &x.request, x.response)
 	if err != nil || x.response.Stream() == nil {
 		x.waited()
 	}
@@ -224,11 +223,11 @@ func (x *exchange) ask() error {
 	return err
 }
 
-func (p *pool) ask(ctx context.Context, q *upstream.Request, r *upstream.Response) (measure, error) {
-	started := time.Now()
+func (p *pool) ask(ctx context.Context, now time.Time, q *upstream.Request, r *upstream.Response) (measure, error) {
+	q.Now = now
 	p.metrics.Begin()
 	err := p.Do(ctx, q, r)
-	m := measure{took: time.Since(started), attempts: r.Attempts(), endpoint: r.Endpoint()}
+	m := measure{took: r.Took(), attempts: r.Attempts(), endpoint: r.Endpoint()}
 	p.metrics.End(upstreamResult(err), m.attempts, m.took)
 	return m, err
 }

@@ -190,9 +190,9 @@ func (x *exchange) authenticate() policy.Reason {
 	if x.located, err = x.snapshot.verifier.Locate(rt.issuers, &x.fields, x.query); err != nil {
 		return policy.ReasonOf(err)
 	}
-	started := x.gate.now()
+	started := x.moment()
 	x.principal, x.known, err = x.snapshot.verifier.VerifyAt(x.ctx, rt.issuers, x.located.Token, started)
-	x.lapse = x.gate.now()
+	x.lapse = x.moment()
 	x.verifyTime = x.lapse.Sub(started)
 	if err != nil {
 		x.principal = nil
@@ -220,10 +220,10 @@ func (x *exchange) authorize() policy.Reason {
 	}
 	started := x.lapse
 	if rt.Config.Anonymous || rt.NeedsBody() {
-		started = x.gate.now()
+		started = x.moment()
 	}
 	x.decision = rt.Decide(&x.match, in, x.principal)
-	x.lapse = x.gate.now()
+	x.lapse = x.moment()
 	x.decideTime = x.lapse.Sub(started)
 	if x.decision.Effect != policy.Allow {
 		return x.decision.Reason

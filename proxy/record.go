@@ -14,7 +14,7 @@ func (g *Gate) record(x *exchange) {
 	// What follows the head is copying; a body that streams ends later.
 	took := x.answered.Sub(x.start)
 	if x.relayed.since != (time.Time{}) {
-		took = g.now().Sub(x.start)
+		took = x.moment().Sub(x.start)
 	}
 	route := x.snapshot.unrouted
 	if x.route != nil {

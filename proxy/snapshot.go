@@ -30,7 +30,9 @@ type Gate struct {
 	access  *telemetry.AccessLog
 	log     *slog.Logger
 	now     func() time.Time
-	tunnels tunnels
+	// realTime says that now is time.Now.
+	realTime bool
+	tunnels  tunnels
 }
 
 // Options are what a Gate needs besides a configuration.
@@ -43,7 +45,7 @@ type Options struct {
 
 // New makes a Gate. It serves nothing before the first Publish.
 func New(o Options) *Gate {
-	g := &Gate{metrics: o.Metrics, access: o.Access, log: o.Log, now: o.Now}
+	g := &Gate{metrics: o.Metrics, access: o.Access, log: o.Log, now: o.Now, realTime: o.Now == nil}
 	if g.now == nil {
 		g.now = time.Now
 	}

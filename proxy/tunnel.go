@@ -41,8 +41,7 @@ func (x *exchange) tunnel(g *Gate) {
 	if x.response == nil {
 		x.response = new(upstream.Response)
 	}
-	x.wait()
-	started := time.Now()
+	started := x.wait()
 	rt.pool.metrics.Begin()
 	c, err := rt.pool.Upgrade(x.ctx, "websocket", &x.request, x.response)
 	x.waited()

@@ -144,7 +144,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	if c.fault != nil {
 		return c.refused(b)
 	}
-	if err := c.arm(); err != nil {
+	if err := c.arm(time.Time{}); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(b)
@@ -248,7 +248,8 @@ func (c *Conn) limited() bool {
 }
 
 // arm sets the read deadline for what is read next, unless a caller's holds.
-func (c *Conn) arm() error {
+// It reads the clock where now is zero.
+func (c *Conn) arm(now time.Time) error {
 	limits := &c.parser.limits
 	if limits.Timeouts == (Timeouts{}) {
 		return nil
@@ -280,7 +281,9 @@ func (c *Conn) arm() error {
 	if same && State(word&7) == Head && word == c.armedFor {
 		return nil
 	}
-	now := time.Now()
+	if now.IsZero() {
+		now = time.Now()
+	}
 	if same && State(word&7) != Head && now.Sub(c.armed) < timeout/8 {
 		return nil
 	}

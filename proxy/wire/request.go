@@ -1,6 +1,9 @@
 package wire
 
-import "unsafe"
+import (
+	"time"
+	"unsafe"
+)
 
 // Request is the head of a request that came whole: nothing of its message is
 // missing, and it has no body. Its text is lent from the buffer that it was
@@ -22,13 +25,14 @@ type Line struct{ Name, Value string }
 // is undefined then.
 //
 // The message has been judged by the same rules either way; r only spares
-// another reading.
-func (c *Conn) ReadRequest(b []byte, r *Request) (n int, whole bool, err error) {
+// another reading. now is a moment not long ago, or zero where the caller knows
+// none.
+func (c *Conn) ReadRequest(b []byte, r *Request, now time.Time) (n int, whole bool, err error) {
 	if c.fault != nil || c.parser.at != atStart || len(b) == 0 || c.State() == Released {
 		n, err = c.Read(b)
 		return n, false, err
 	}
-	if err := c.arm(); err != nil {
+	if err := c.arm(now); err != nil {
 		return 0, false, err
 	}
 	n, err = c.Conn.Read(b)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hopgate/proxy/wire/wiretest"
 )
@@ -114,7 +115,7 @@ func TestReadRequest(t *testing.T) {
 	buf := make([]byte, 4096)
 	var r Request
 	for i, part := range parts[:len(parts)-1] {
-		n, whole, err := c.ReadRequest(buf, &r)
+		n, whole, err := c.ReadRequest(buf, &r, time.Time{})
 		if err != nil || string(buf[:n]) != part {
 			t.Fatalf("%d: %q, %v", i, buf[:n], err)
 		}
@@ -128,10 +129,10 @@ func TestReadRequest(t *testing.T) {
 	if n := c.Messages(); n != 8 {
 		t.Errorf("%d messages", n)
 	}
-	if n, whole, err := c.ReadRequest(buf, &r); n != 1 || whole || err != nil || c.State() != Refused {
+	if n, whole, err := c.ReadRequest(buf, &r, time.Time{}); n != 1 || whole || err != nil || c.State() != Refused {
 		t.Errorf("an empty line: %d, %v, %v, %v", n, whole, err, c.State())
 	}
-	if n, whole, err := c.ReadRequest(buf, &r); n != 0 || whole || err == nil {
+	if n, whole, err := c.ReadRequest(buf, &r, time.Time{}); n != 0 || whole || err == nil {
 		t.Errorf("after the fault: %d, %v, %v", n, whole, err)
 	}
 }
@@ -142,7 +143,7 @@ func BenchmarkReadRequest(b *testing.B) {
 	var r Request
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, whole, err := c.ReadRequest(buf, &r); err != nil || !whole {
+		if _, whole, err := c.ReadRequest(buf, &r, time.Time{}); err != nil || !whole {
 			b.Fatal(whole, err)
 		}
 	}
