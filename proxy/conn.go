@@ -9,6 +9,7 @@ import (
 
 	"hopgate/policy"
 	"hopgate/proxy/wire"
+	"hopgate/sock"
 )
 
 // conn is a client's connection of HTTP/1.1. The wire guard stands before
@@ -140,6 +141,8 @@ func plainTCP(c net.Conn) *net.TCPConn {
 		switch inner := c.(type) {
 		case *net.TCPConn:
 			return inner
+		case *sock.Conn:
+			return inner.TCPConn
 		case *counted:
 			c = inner.Conn
 		case *prefixed:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hopgate/config"
+	"hopgate/sock"
 )
 
 // ServerOptions are the settings of a listener that hold for its life: a
@@ -141,6 +142,7 @@ func (s *Server) take(ln net.Listener, withTLS bool, one, two *handoff) error {
 			}
 			return err
 		}
+		c = sock.New(c)
 		if !greets {
 			if counted := s.counted.admit(c, addrPort(c.RemoteAddr()).Addr()); counted != nil {
 				one.give(counted)

@@ -1,0 +1,116 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package sock
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// Conn is a TCP connection that reads and writes directly. It behaves as the
+// connection that it is made of: its methods may be called concurrently, and
+// deadlines and Close end what waits.
+type Conn struct {
+	*net.TCPConn
+
+	raw syscall.RawConn
+	in  turn
+	out turn
+}
+
+// turn is one direction: what is under way, and the function that does as
+// much of it as can be done without waiting, bound once.
+type turn struct {
+	mu      sync.Mutex
+	step    func(fd uintptr) (done bool)
+	b       []byte
+	n       int
+	failure syscall.Errno
+}
+
+// New takes c over where it is a TCP connection, and gives it back as it is
+// where not.
+func New(c net.Conn) net.Conn {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return c
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return c
+	}
+	s := &Conn{TCPConn: tcp, raw: raw}
+	s.in.step, s.out.step = s.receive, s.send
+	return s
+}
+
+func (c *Conn) receive(fd uintptr) bool {
+	c.in.n, c.in.failure = Receive(fd, c.in.b)
+	return c.in.failure != syscall.EAGAIN
+}
+
+func (c *Conn) send(fd uintptr) bool {
+	t := &c.out
+	for {
+		n, errno := Send(fd, t.b[t.n:])
+		if errno != 0 {
+			t.failure = errno
+			return errno != syscall.EAGAIN
+		}
+		if t.n += n; t.n == len(t.b) {
+			t.failure = 0
+			return true
+		}
+	}
+}
+
+// Read implements net.Conn.
+func (c *Conn) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	t := &c.in
+	t.mu.Lock()
+	t.b, t.n = b, 0
+	err := c.raw.Read(t.step)
+	n, failure := t.n, t.failure
+	t.b = nil
+	t.mu.Unlock()
+	switch {
+	case err != nil:
+		return 0, err
+	case failure != 0:
+		return 0, c.fault("read", failure)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	t := &c.out
+	t.mu.Lock()
+	t.b, t.n = b, 0
+	err := c.raw.Write(t.step)
+	n, failure := t.n, t.failure
+	t.b = nil
+	t.mu.Unlock()
+	switch {
+	case err != nil:
+		return n, err
+	case failure != 0:
+		return n, c.fault("write", failure)
+	}
+	return n, nil
+}
+
+func (c *Conn) fault(op string, errno syscall.Errno) error {
+	return &net.OpError{Op: op, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(op, errno)}
+}
