@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"maps"
 	"strings"
 
 	"hopgate/config"
@@ -73,11 +72,11 @@ func (m *common) callersOf(s *Snapshot, names []string) *callers {
 
 // fieldRules are the fields that do not pass a route.
 type fieldRules struct {
-	drop       dropSet // request fields that do not pass
-	dropRead   dropSet // those that do not where the request changes nothing
-	dropKept   dropSet // those that do not where the answer may be kept
-	dropAnswer dropSet // response fields that do not pass
-	dropStored dropSet // response fields that are not even stored
+	drop       *dropSet // request fields that do not pass
+	dropRead   *dropSet // those that do not where the request changes nothing
+	dropKept   *dropSet // those that do not where the answer may be kept
+	dropAnswer *dropSet // response fields that do not pass
+	dropStored *dropSet // response fields that are not even stored
 }
 
 // fieldRulesOf gives the fields that do not pass a route, all else of which is
@@ -107,11 +106,11 @@ func (m *common) fieldRulesOf(s *Snapshot, rt *route, c *config.Route, up *confi
 		p.drop.add(acceptEncoding)
 		p.drop.add(partial...)
 	}
-	p.dropRead = maps.Clone(p.drop)
+	p.dropRead = p.drop.clone()
 	if rt.filter != nil {
 		p.dropRead.add(conditional...)
 	}
-	p.dropKept = maps.Clone(p.drop)
+	p.dropKept = p.drop.clone()
 	p.dropKept.add(conditional...)
 	if !rt.cacheRule.Origin {
 		p.dropKept.add(acceptEncoding)

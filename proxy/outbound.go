@@ -85,22 +85,48 @@ func negotiation(name string) bool {
 }
 
 // dropSet is a set of field names that are compared without regard to case
-// and to _ and -.
-type dropSet map[string]struct{}
+// and to _ and -. Most names are none of it, which length and first letter
+// tell.
+type dropSet struct {
+	initials [longestName + 1]uint32
+	names    [longestName + 1][]string // by length, with - for _
+	longer   []string
+}
 
-func newDropSet(lists ...[]string) dropSet {
-	d := make(dropSet)
+// longestName bounds the names that are told by their length, in bytes.
+const longestName = 64
+
+func newDropSet(lists ...[]string) *dropSet {
+	d := new(dropSet)
 	for _, names := range lists {
 		d.add(names...)
 	}
 	return d
 }
 
-func (d dropSet) add(names ...string) {
+func (d *dropSet) add(names ...string) {
 	for _, n := range names {
-		d[loosened(n)] = struct{}{}
+		switch {
+		case d.has(n):
+		case len(n) > longestName:
+			d.longer = append(d.longer, loosened(n))
+		case n != "":
+			d.initials[len(n)] |= initial(n)
+			d.names[len(n)] = append(d.names[len(n)], loosened(n))
+		}
 	}
 }
+
+func (d *dropSet) clone() *dropSet {
+	c := *d
+	for i := range c.names {
+		c.names[i] = slices.Clone(c.names[i])
+	}
+	c.longer = slices.Clone(c.longer)
+	return &c
+}
+
+func initial(name string) uint32 { return 1 << (loose[name[0]] & 31) }
 
 func loosened(name string) string {
 	b := []byte(name)
@@ -110,20 +136,21 @@ func loosened(name string) string {
 	return string(b)
 }
 
-// has tells whether a field is in the set, without allocating. A name too
-// long to be any known field's is looked up in none.
-func (d dropSet) has(name string) bool {
-	var buf [64]byte
-	if len(name) > len(buf) {
-		_, found := d[loosened(name)]
-		return found
+// has tells whether a field is in the set, without allocating.
+func (d *dropSet) has(name string) bool {
+	candidates := d.longer
+	if n := len(name); n <= longestName {
+		if n == 0 || d.initials[n]&initial(name) == 0 {
+			return false
+		}
+		candidates = d.names[n]
 	}
-	b := buf[:len(name)]
-	for i := range len(name) {
-		b[i] = loose[name[i]]
+	for _, c := range candidates {
+		if sameField(name, c) {
+			return true
+		}
 	}
-	_, found := d[string(b)]
-	return found
+	return false
 }
 
 // joined gives the value of a list field that may stand on several lines
@@ -179,25 +206,27 @@ func (h header) namesFields() bool {
 // aliases are the names of the fields that a route decides by. What differs
 // from one of them by _ and - alone is another field to hopgate, and the same
 // to CGI-style backends.
-type aliases struct {
-	exact []string
-	loose dropSet
-}
-
-func newAliases(names ...string) aliases {
-	if len(names) == 0 {
-		return aliases{}
-	}
-	return aliases{names, newDropSet(names)}
-}
+type aliases []string
 
 // without takes out, in place, the fields that a backend could take for one
 // that the route decides by.
-func (h header) without(a aliases) header {
-	if len(a.exact) == 0 {
+func (h header) without(names aliases) header {
+	if len(names) == 0 {
 		return h
 	}
-	return slices.DeleteFunc(h, func(f field) bool { return a.loose.has(f.name) && !listedIn(a.exact, f.name) })
+	return slices.DeleteFunc(h, func(f field) bool { return names.mistakable(f.name) })
+}
+
+// mistakable tells whether a name is none of these, and looks like one.
+func (a aliases) mistakable(name string) bool {
+	found := false
+	for _, n := range a {
+		if equalName(n, name) {
+			return false
+		}
+		found = found || sameField(n, name)
+	}
+	return found
 }
 
 // listed tells whether a Connection field names another field, which makes

@@ -227,7 +227,7 @@ func (s *Snapshot) compileRoute(r *policy.Route, errs *config.Errors, metrics *t
 	if c.Cache != nil {
 		read = append(read, c.Cache.VaryOn...)
 	}
-	rt.aliases = newAliases(read...)
+	rt.aliases = read
 	rt.fieldRules = m.fieldRulesOf(s, rt, c, &up)
 	if c.Limit != nil {
 		rt.limit = c.Limit

@@ -58,7 +58,7 @@ func TestBothDirections(t *testing.T) {
 	wg.Wait()
 	_ = theirs.(*net.TCPConn).CloseWrite()
 	for range 2 {
-		if n, err := ours.Read(make([]byte, 8)); n != 0 || err != io.EOF {
+		if n, err := ours.Read(make([]byte, 8)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("at the end: %d, %v", n, err)
 		}
 	}
