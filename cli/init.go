@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -185,11 +186,11 @@ func (s *starter) render(text string) []byte {
 	return b.Bytes()
 }
 
-var plainScalar = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./:|-]*$`)
+var plainScalar = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./:|-]*$`) })
 
 // quote writes a text as a YAML scalar, in quotes where it needs them.
 func quote(s string) string {
-	if plainScalar.MatchString(s) && !strings.HasSuffix(s, ":") && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(s)) {
+	if plainScalar().MatchString(s) && !strings.HasSuffix(s, ":") && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(s)) {
 		return s
 	}
 	return flow(s)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 )
@@ -81,12 +82,14 @@ func methodAndURL(_ *cobra.Command, args []string) error {
 	return fmt.Errorf("METHOD and URL are needed, and %q is a third argument; put an argument that has spaces in quotes", args[2])
 }
 
-var exclusive = regexp.MustCompile(`^if any flags in the group .* none of the others can be; \[(.+)\] were all set$`)
+var exclusive = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^if any flags in the group .* none of the others can be; \[(.+)\] were all set$`)
+})
 
 // excluded says in plain words what cobra says about flags that exclude each
 // other.
 func excluded(err error) error {
-	m := exclusive.FindStringSubmatch(err.Error())
+	m := exclusive().FindStringSubmatch(err.Error())
 	if m == nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // checker finds what is wrong between values each of which is well-formed,
@@ -16,6 +17,8 @@ type checker struct {
 	// faulty has the places that a fault was reported for while decoding:
 	// what depends on such a value is not judged.
 	faulty map[Position]bool
+
+	routes map[string]bool // by id; nil before it is asked for
 }
 
 // check reports the faults that cross a configuration's values.
@@ -41,7 +44,7 @@ func check(cfg *Config, d *decoder) {
 	c.webhooks()
 	ids := make(map[string]Position)
 	for i := range cfg.Routes {
-		if n := cfg.Routes[i].Source.node; n != nil && n.kind == mappingNode && !n.faulty {
+		if n := cfg.Routes[i].Source.node(); n != nil && n.kind == mappingNode && !n.faulty {
 			c.route(&cfg.Routes[i], ids)
 		}
 	}
@@ -60,7 +63,7 @@ func (a at) pos() Position { return a.source.Pos(a.path...) }
 
 // node gives the node at the place, or nil where nothing stands there.
 func (a at) node() *node {
-	n := a.source.node
+	n := a.source.node()
 	for _, step := range a.path {
 		n = n.step(step)
 	}
@@ -71,10 +74,8 @@ func (a at) node() *node {
 func (a at) key() Position {
 	last, _ := a.path[len(a.path)-1].(string)
 	if n := (at{a.source, a.path[:len(a.path)-1]}).node(); n != nil {
-		for i, k := range n.keys {
-			if k.value == last {
-				return Position{File: a.source.doc.text.name, Line: n.keys[i].line, Column: n.keys[i].column}
-			}
+		if k := n.key(last, nil); k != nil {
+			return a.source.doc.pos(k)
 		}
 	}
 	return a.pos()
@@ -138,11 +139,6 @@ func (c *checker) warn(pos Position, format string, args ...any) {
 	}
 }
 
-var (
-	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	ruleForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
-)
-
 const nameLooks = "it should have letters, digits, dots, - and _ only, at most 64 of them, and begin with a letter or digit"
 
 // The words that CEL does not allow as the name of a field.
@@ -156,23 +152,23 @@ var reserved = []string{
 func (c *checker) names() {
 	top := at{source: c.cfg.Source}
 	for _, name := range sortedKeys(c.cfg.Issuers) {
-		if !nameForm.MatchString(name) {
+		if !isName(name) {
 			c.fault(top.below("issuers", name).key(), "the issuer's name is %s; %s", quote(name), nameLooks)
 		}
 	}
 	for _, name := range sortedKeys(c.cfg.Upstreams) {
-		if !nameForm.MatchString(name) {
+		if !isName(name) {
 			c.fault(top.below("upstreams", name).key(), "the upstream's name is %s; %s", quote(name), nameLooks)
 		}
 	}
 	for _, name := range sortedKeys(c.cfg.Webhooks) {
-		if !nameForm.MatchString(name) {
+		if !isName(name) {
 			c.fault(top.below("webhooks", name).key(), "the webhook's name is %s; %s", quote(name), nameLooks)
 		}
 	}
 	for _, name := range sortedKeys(c.cfg.Rules) {
 		switch {
-		case !ruleForm.MatchString(name):
+		case !isRuleName(name):
 			c.fault(top.below("rules", name).key(), "the rule's name is %s; it should have letters, digits and _ only, so that it can be used as rules.NAME, and not begin with a digit", quote(name))
 		case slices.Contains(reserved, name):
 			c.fault(top.below("rules", name).key(), "the rule's name is %s, which is a word of CEL; choose another", quote(name))
@@ -180,15 +176,21 @@ func (c *checker) names() {
 	}
 }
 
-var ruleUse = regexp.MustCompile(`\brules\s*\.\s*([A-Za-z_][A-Za-z0-9_]*)`)
+var ruleUse = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\brules\s*\.\s*([A-Za-z_][A-Za-z0-9_]*)`)
+})
 
 // unused warns of what the file defines and nothing uses.
 func (c *checker) unused() {
-	used := make(map[string]bool)
+	used, seen := make(map[string]bool), make(map[string]bool)
 	issuers, upstreams := make(map[string]bool), make(map[string]bool)
 	see := func(list ...Expr) {
 		for _, e := range list {
-			for _, m := range ruleUse.FindAllStringSubmatch(e.Text, -1) {
+			if seen[e.Text] || !strings.Contains(e.Text, "rules") {
+				continue
+			}
+			seen[e.Text] = true
+			for _, m := range ruleUse().FindAllStringSubmatch(e.Text, -1) {
 				used[m[1]] = true
 			}
 		}

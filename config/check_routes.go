@@ -13,7 +13,7 @@ func (c *checker) route(r *Route, ids map[string]Position) {
 		id := a.below("id")
 		before, twice := ids[r.ID]
 		switch {
-		case !nameForm.MatchString(r.ID):
+		case !isName(r.ID):
 			c.bad(id, "id", r.ID, nameLooks)
 		case twice:
 			c.bad(id, "id", r.ID, "the route in line "+strconv.Itoa(before.Line)+" has the same; it should be its own")
@@ -21,10 +21,11 @@ func (c *checker) route(r *Route, ids map[string]Position) {
 			ids[r.ID] = id.pos()
 		}
 	}
-	if r.Upstream != "" {
-		c.known(a.below("upstream"), "upstream", r.Upstream, sortedKeys(c.cfg.Upstreams), "upstreams")
+	u, ok := c.cfg.Upstreams[r.Upstream]
+	if r.Upstream != "" && !ok {
+		c.unknown(a.below("upstream"), "upstream", r.Upstream, sortedKeys(c.cfg.Upstreams), "upstreams")
 	}
-	if u := c.cfg.Upstreams[r.Upstream]; r.WebSocket != nil && (u.Protocol == "h2" || u.Protocol == "h2c") {
+	if r.WebSocket != nil && (u.Protocol == "h2" || u.Protocol == "h2c") {
 		c.fault(a.below("websocket").key(), "websocket is set, and the upstream %s speaks %s; a WebSocket needs one whose protocol is http/1.1", quote(r.Upstream), u.Protocol)
 	}
 	for _, name := range sortedKeys(c.cfg.Webhooks) {
@@ -33,7 +34,9 @@ func (c *checker) route(r *Route, ids map[string]Position) {
 		}
 	}
 	for i, id := range r.Invalidates {
-		c.known(a.below("invalidates", i), "invalidates", id, c.routeIDs(), "routes")
+		if !c.isRoute(id) {
+			c.unknown(a.below("invalidates", i), "invalidates", id, c.routeIDs(), "routes")
+		}
 	}
 	c.who(r, a)
 	c.match(r)
@@ -48,6 +51,16 @@ func (c *checker) route(r *Route, ids map[string]Position) {
 	}
 }
 
+func (c *checker) isRoute(id string) bool {
+	if c.routes == nil {
+		c.routes = make(map[string]bool, len(c.cfg.Routes))
+		for i := range c.cfg.Routes {
+			c.routes[c.cfg.Routes[i].ID] = true
+		}
+	}
+	return c.routes[id]
+}
+
 func (c *checker) routeIDs() []string {
 	ids := make([]string, 0, len(c.cfg.Routes))
 	for i := range c.cfg.Routes {
@@ -56,11 +69,8 @@ func (c *checker) routeIDs() []string {
 	return ids
 }
 
-// known checks that a name is one that the file defines.
-func (c *checker) known(a at, label, name string, names []string, section string) {
-	if slices.Contains(names, name) {
-		return
-	}
+// unknown reports a name that the file does not define; it defines names.
+func (c *checker) unknown(a at, label, name string, names []string, section string) {
 	if len(names) == 0 {
 		c.bad(a, label, name, section+" has none; it should be defined there")
 		return
@@ -74,10 +84,9 @@ func (c *checker) known(a at, label, name string, names []string, section string
 
 // who checks whom a route lets in.
 func (c *checker) who(r *Route, a at) {
-	issuers := sortedKeys(c.cfg.Issuers)
 	for i, name := range r.Issuer {
-		if name != "" && a.below("issuer").written() {
-			c.known(a.below("issuer", i), "issuer", name, issuers, "issuers")
+		if _, ok := c.cfg.Issuers[name]; name != "" && !ok && a.below("issuer").written() {
+			c.unknown(a.below("issuer", i), "issuer", name, sortedKeys(c.cfg.Issuers), "issuers")
 		}
 	}
 	c.twice(a.below("issuer"), "issuer", r.Issuer)
@@ -86,12 +95,12 @@ func (c *checker) who(r *Route, a at) {
 		c.fault(a.below("issuer").pos(), "issuer is set, and anonymous is true: no token is asked for; remove one of them")
 	case r.Anonymous || c.broken(a.below("issuer")) || c.broken(a.below("anonymous")) || c.broken(at{source: c.cfg.Source}.below("issuers")):
 	case len(r.Issuer) > 0:
-	case len(issuers) == 0:
+	case len(c.cfg.Issuers) == 0:
 		c.errs.Addf(a.pos(), "the route has no issuer whose tokens it accepts; add one under issuers, or write anonymous: true")
 	case a.below("issuer").written():
-		c.fault(a.below("issuer").pos(), "issuer is empty; it should have one or more of %s", strings.Join(issuers, ", "))
+		c.fault(a.below("issuer").pos(), "issuer is empty; it should have one or more of %s", strings.Join(sortedKeys(c.cfg.Issuers), ", "))
 	default:
-		c.errs.Addf(a.pos(), "issuer is missing; there are several, and it should say whose tokens are accepted: one or more of %s", strings.Join(issuers, ", "))
+		c.errs.Addf(a.pos(), "issuer is missing; there are several, and it should say whose tokens are accepted: one or more of %s", strings.Join(sortedKeys(c.cfg.Issuers), ", "))
 	}
 	if len(r.Allow) == 0 && !r.Anonymous && !c.broken(a.below("allow")) && !c.broken(a.below("anonymous")) {
 		c.errs.Addf(a.below("allow").pos(), "allow is missing; it should say who may call the route: a CEL rule, \"true\" for everybody with a valid token, or anonymous: true to ask for none")
@@ -152,7 +161,7 @@ func (c *checker) path(a at, path string) {
 		switch {
 		case segment == "*" || segment == "**":
 			c.warn(a.pos(), "path has the segment %s, which is literal text here; any one segment is written \"/{name}\", and the rest of a path \"/{name...}\"", quote(segment))
-		case ruleForm.MatchString(name) && (segment == ":"+name || segment == "<"+name+">" || segment == "*"+name):
+		case isRuleName(name) && (segment == ":"+name || segment == "<"+name+">" || segment == "*"+name):
 			c.warn(a.pos(), "path has the segment %s, which is literal text here; a parameter is written \"/{%s}\"", quote(segment), name)
 		}
 	}

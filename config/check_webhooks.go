@@ -5,9 +5,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
-var eventPathForm = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+var eventPathForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`) })
 
 // shortestWebhookKey is the least of what Standard Webhooks recommends.
 const shortestWebhookKey = 24
@@ -29,7 +30,7 @@ func (c *checker) webhooks() {
 			c.bad(a.below("path"), "path", w.Path, "the webhook "+before+" has the same; it should be its own")
 		}
 		paths[w.Path] = name
-		if w.Path != "" && (!eventPathForm.MatchString(w.Path) || slices.ContainsFunc(strings.Split(w.Path, "/"), func(s string) bool { return s == "." || s == ".." })) {
+		if w.Path != "" && (!eventPathForm().MatchString(w.Path) || slices.ContainsFunc(strings.Split(w.Path, "/"), func(s string) bool { return s == "." || s == ".." })) {
 			c.bad(a.below("path"), "path", w.Path, "it should be a path such as /webhooks/clerk: letters, digits, dots, -, _ and ~ between slashes")
 		}
 		for i, s := range w.Secret {
@@ -51,7 +52,9 @@ func (c *checker) webhooks() {
 			c.twice(a.below(list.label), list.label, list.paths)
 		}
 		for i, id := range w.Routes {
-			c.known(a.below("routes", i), "routes", id, c.routeIDs(), "routes")
+			if !c.isRoute(id) {
+				c.unknown(a.below("routes", i), "routes", id, c.routeIDs(), "routes")
+			}
 			for j := range c.cfg.Routes {
 				if r := &c.cfg.Routes[j]; r.ID == id && r.Cache == nil {
 					c.warn(a.below("routes", i).pos(), "routes has %s, which keeps no answers", a.below("routes", i).show(id))

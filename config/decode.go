@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // decoder fills a Config from the file's nodes by the struct tags. It goes
@@ -24,9 +26,24 @@ type decoder struct {
 // document is one configuration file once it was read.
 type document struct {
 	text    *text
-	root    *node
+	tree    atomic.Pointer[tree] // nil once it was let go
 	files   []string
 	written map[string]written // by path: what the file says where the value came from outside
+}
+
+// node gives a node of the file's tree, which is read again where it was let
+// go.
+func (d *document) node(id int32) *node {
+	t := d.tree.Load()
+	if t == nil {
+		t = readTree(d.text, &Errors{}) // its faults were told
+		d.tree.Store(t)
+	}
+	return t.at(id)
+}
+
+func (d *document) pos(n *node) Position {
+	return Position{File: d.text.name, Line: int(n.line), Column: int(n.column)}
 }
 
 // written is a value as it stands in the file.
@@ -44,11 +61,7 @@ func (d *document) addFile(name string) {
 	d.files = append(d.files, name)
 }
 
-var sourceType = reflect.TypeFor[Source]()
-
-func (d *decoder) pos(n *node) Position {
-	return Position{File: d.doc.text.name, Line: n.line, Column: n.column}
-}
+func (d *decoder) pos(n *node) Position { return d.doc.pos(n) }
 
 // place says what is being decoded: the field, the name for messages and the
 // path from the top.
@@ -61,9 +74,12 @@ type place struct {
 }
 
 func (p place) item(i int) place {
-	f := *p.field
-	f.one = false
-	return place{&f, fmt.Sprintf("%s[%d]", p.label, i), p.path + "\x00" + strconv.Itoa(i), true}
+	f := p.field
+	if f.one {
+		f = f.item
+	}
+	index := strconv.Itoa(i)
+	return place{f, p.label + "[" + index + "]", p.path + "\x00" + index, true}
 }
 
 func (p place) entry(key string) place {
@@ -211,7 +227,7 @@ var templateType = reflect.TypeFor[Template]()
 // environment; in a list or a mapping there is nothing it could mean.
 func (d *decoder) empty(n *node, s *scalar, v reflect.Value, p place) bool {
 	if s.outside() && !p.field.required && !p.within {
-		d.defaults(v, p)
+		defaults(v, p.field)
 		return true
 	}
 	what := "empty"
@@ -325,64 +341,51 @@ func (d *decoder) path(s *scalar, n *node, p place) {
 
 // section decodes a mapping into a struct.
 func (d *decoder) section(n *node, v reflect.Value, p place) {
-	fields := fieldsOf(v.Type())
-	names := make([]string, len(fields))
-	for i := range fields {
-		names[i] = fields[i].name
-	}
-	seen := make([]bool, len(fields))
+	s := sectionOf(v.Type())
+	fields := s.fields
+	v.Set(s.defaults)
+	d.source(n, v)
+	var seen fieldSet
 	for i, k := range n.keys {
-		at := -1
-		for j := range fields {
-			if names[j] == k.value {
-				at = j
-			}
-		}
+		at := slices.Index(s.names, k.value)
 		if at < 0 {
-			d.errs.Addf(d.pos(k), "%s is not known here%s; the keys are %s", quote(k.value), didYouMean(k.value, names), strings.Join(names, ", "))
+			d.errs.Addf(d.pos(k), "%s is not known here%s; the keys are %s", quote(k.value), didYouMean(k.value, s.names), strings.Join(s.names, ", "))
 			continue
 		}
-		seen[at] = true
+		seen |= 1 << at
 		f := &fields[at]
 		value := v.Field(f.index)
+		value.SetZero()
 		good := d.value(n.values[i], value, p.key(f))
 		if !good && valueTypes[f.typ] != nil {
 			// So that nothing else is found wrong because of it.
 			value.SetZero()
-			d.defaults(value, p.key(f))
+			defaults(value, f)
 		}
 		if good && f.required && (value.Kind() == reflect.Slice || value.Kind() == reflect.Map) && value.Len() == 0 {
 			d.errs.Addf(d.pos(n.values[i]), "%s is empty; it should have at least one element: %s", f.name, f.doc)
 		}
 	}
 	for i := range fields {
-		f := &fields[i]
-		if seen[i] {
-			continue
-		}
-		if f.required {
+		if f := &fields[i]; f.required && seen&(1<<i) == 0 {
 			d.errs.Addf(d.pos(n), "%s is missing; it should be %s: %s", f.name, expected(f.typ, f), f.doc)
 		}
-		d.defaults(v.Field(f.index), p.key(f))
 	}
 }
 
 // source keeps the place of a section that asks for it.
 func (d *decoder) source(n *node, v reflect.Value) {
-	if s := v.FieldByName("Source"); s.IsValid() && s.Type() == sourceType {
-		s.Set(reflect.ValueOf(Source{doc: d.doc, node: n}))
+	if i := sectionOf(v.Type()).source; i >= 0 {
+		*v.Field(i).Addr().Interface().(*Source) = Source{doc: d.doc, id: n.id}
 	}
 }
 
 // defaults gives an absent value what its tags say, those of a section below
 // included.
-func (d *decoder) defaults(v reflect.Value, p place) {
-	f := p.field
+func defaults(v reflect.Value, f *field) {
 	switch {
 	case isSection(v.Type()):
-		for _, below := range fieldsOf(v.Type()) {
-			d.defaults(v.Field(below.index), p.key(&below))
-		}
+		v.Set(sectionOf(v.Type()).defaults)
 	case !f.hasPre:
 	case v.Kind() == reflect.Slice:
 		for _, s := range splitTag(f.preset) {

@@ -27,8 +27,16 @@ func (p Position) String() string {
 // that compiles the section can report faults there. The zero Source knows
 // no position.
 type Source struct {
-	doc  *document
-	node *node
+	doc *document
+	id  int32
+}
+
+// node gives the section's node, nil for the zero Source.
+func (s Source) node() *node {
+	if s.doc == nil {
+		return nil
+	}
+	return s.doc.node(s.id)
 }
 
 // Pos gives the position of the value below this section at path, whose
@@ -36,10 +44,10 @@ type Source struct {
 // nothing stands at path, it is the position of the nearest thing above it.
 // A list that is written as its single element has it at index 0.
 func (s Source) Pos(path ...any) Position {
-	if s.node == nil {
+	n := s.node()
+	if n == nil {
 		return Position{}
 	}
-	n := s.node
 	for _, step := range path {
 		next := n.step(step)
 		if next == nil {
@@ -47,7 +55,7 @@ func (s Source) Pos(path ...any) Position {
 		}
 		n = next
 	}
-	return Position{File: s.doc.text.name, Line: n.line, Column: n.column}
+	return s.doc.pos(n)
 }
 
 // Error is one fault of a configuration file.

@@ -15,7 +15,7 @@ import (
 // stands for ${ itself. What it puts in is remembered, so that no message
 // shows it.
 func (d *decoder) expand(n *node) (*scalar, bool) {
-	s := &scalar{in: d.doc.text, node: n, text: n.value}
+	s := &scalar{doc: d.doc, node: n, text: n.value}
 	if !strings.Contains(n.value, "${") {
 		return s, true
 	}

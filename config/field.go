@@ -23,15 +23,49 @@ type field struct {
 	file     string   // "read", "write" or "socket": a path, relative to the configuration's folder
 	words    []string // of a path field: what is not a path
 	min, max string   // bounds of a number, as they would be written
+	item     *field   // of one: the field as it is for an element of the list
 }
 
-var fieldCache sync.Map // reflect.Type -> []field
+// section is what there is to know about a section's type.
+type section struct {
+	fields   []field // in the order of the struct
+	names    []string
+	source   int           // index of the field that keeps the section's place, or -1
+	defaults reflect.Value // the section where nothing of it is written; its lists are shared
+}
+
+// fieldSet is a set of fields of a section, by their index.
+type fieldSet uint64
+
+var (
+	sections   sync.Map // reflect.Type -> *section
+	sourceType = reflect.TypeFor[Source]()
+)
 
 // fieldsOf lists the keys of a section in the order of the struct.
-func fieldsOf(t reflect.Type) []field {
-	if f, ok := fieldCache.Load(t); ok {
-		return f.([]field)
+func fieldsOf(t reflect.Type) []field { return sectionOf(t).fields }
+
+func sectionOf(t reflect.Type) *section {
+	if s, ok := sections.Load(t); ok {
+		return s.(*section)
 	}
+	s := &section{fields: readFields(t), source: -1, defaults: reflect.New(t).Elem()}
+	if f, ok := t.FieldByName("Source"); ok && f.Type == sourceType {
+		s.source = f.Index[0]
+	}
+	if len(s.fields) > 64 {
+		panic(fmt.Sprintf("config: %s has more fields than a fieldSet takes", t))
+	}
+	for i := range s.fields {
+		f := &s.fields[i]
+		s.names = append(s.names, f.name)
+		defaults(s.defaults.Field(f.index), f)
+	}
+	sections.Store(t, s)
+	return s
+}
+
+func readFields(t reflect.Type) []field {
 	var list []field
 	for i := range t.NumField() {
 		sf := t.Field(i)
@@ -50,9 +84,13 @@ func fieldsOf(t reflect.Type) []field {
 		f.file = sf.Tag.Get("file")
 		f.words = splitTag(sf.Tag.Get("words"))
 		f.min, f.max = sf.Tag.Get("min"), sf.Tag.Get("max")
+		if f.one {
+			element := f
+			element.one = false
+			f.item = &element
+		}
 		list = append(list, f)
 	}
-	fieldCache.Store(t, list)
 	return list
 }
 

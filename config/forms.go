@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +44,33 @@ var framing = []string{
 
 func isFraming(name string) bool { return slices.Contains(framing, strings.ToLower(name)) }
 
-var hostForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
+const (
+	letters  = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	wordSet  = letters + "0123456789_"
+	labelSet = wordSet + "-"
+)
+
+// isHostName tells whether a text is labels with dots between, and perhaps one
+// at the end.
+func isHostName(s string) bool {
+	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
+		if label == "" || strings.Trim(label, labelSet) != "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// isName tells whether a text is a name as the file gives them: letters,
+// digits, dots, - and _, at most 64 of them, a letter or digit first.
+func isName(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, labelSet+".") == "" && strings.IndexByte("._-", s[0]) < 0
+}
+
+// isRuleName tells whether a text can stand in an expression as rules.NAME.
+func isRuleName(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, wordSet) == "" && (s[0] < '0' || s[0] > '9')
+}
 
 // isHost tells whether a text is a host name or an address, an IPv6 address
 // in brackets.
@@ -55,7 +80,7 @@ func isHost(s string) bool {
 		a, err := netip.ParseAddr(inner)
 		return ok && err == nil && a.Is6()
 	}
-	return len(s) <= 253 && hostForm.MatchString(s)
+	return len(s) <= 253 && isHostName(s)
 }
 
 // isHostPort is isHost with an optional port.
@@ -75,7 +100,7 @@ func cutPort(s string) (host, port string, ok bool) {
 
 func isPort(s string, least int) bool {
 	n, err := strconv.Atoi(s)
-	return err == nil && n >= least && n <= 65535 && decimalForm.MatchString(s)
+	return err == nil && n >= least && n <= 65535 && isDecimal(s)
 }
 
 // isLoopback tells whether a URL's host is this machine.

@@ -32,19 +32,29 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 		files:   []string{name},
 		written: make(map[string]written),
 	}
-	root := readTree(doc.text, errs)
-	if root == nil {
+	t := readTree(doc.text, errs)
+	if t == nil {
 		return nil, errs
 	}
-	doc.root = root
+	doc.tree.Store(t)
+	root := t.root
 	d := &decoder{doc: doc, errs: errs, env: env}
 	cfg := &Config{}
-	d.source(root, reflect.ValueOf(cfg).Elem())
 	d.section(root, reflect.ValueOf(cfg).Elem(), place{})
 	cfg.complete()
 	check(cfg, d)
 	errs.parsed(d.meaningless)
 	return cfg, errs
+}
+
+// Forget lets go of the memory by which positions in the file are found,
+// once the configuration is compiled and no more faults are looked for.
+// Positions are there as before, but the file's text is read anew for the
+// first. It is safe for concurrent use.
+func (c *Config) Forget() {
+	if c.Source.doc != nil {
+		c.Source.doc.tree.Store(nil)
+	}
 }
 
 // complete fills in the defaults that depend on other sections.

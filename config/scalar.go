@@ -13,10 +13,37 @@ import (
 type scalar struct {
 	text string // after substitution
 
-	in       *text // the file in which raw stands
-	node     *node // where in that file; nil for the text of a {file: path}
+	in       *text     // the file that {file: path} names; nil where the text stands in doc
+	doc      *document // where node stands
+	node     *node
 	segments []segment
 	names    []string // what the text came from: ${NAME} and {file: path}, for messages
+}
+
+// origin is where a text that is kept came from.
+type origin struct {
+	doc *document // nil where the text stands in no configuration
+	id  int32     // of the node in doc
+	put *put      // nil where the text is the node's, as it stands there
+}
+
+// put is how a text was put together.
+type put struct {
+	in       *text // the file that it was taken from whole; nil: segments
+	segments []segment
+}
+
+// origin gives where the scalar came from.
+func (s *scalar) origin() origin {
+	switch {
+	case s.in != nil:
+		return origin{put: &put{in: s.in}}
+	case s.node == nil:
+		return origin{}
+	case s.segments == nil:
+		return origin{doc: s.doc, id: s.node.id}
+	}
+	return origin{doc: s.doc, id: s.node.id, put: &put{segments: s.segments}}
 }
 
 // segment is one stretch of a scalar's text: copied from the file as it
@@ -55,31 +82,37 @@ func quote(s string) string {
 	return strconv.Quote(s[:cut]) + "…"
 }
 
-// position gives the place in the file of the byte at offset of the text.
-func (s *scalar) position(offset int) Position {
-	offset = min(max(offset, 0), len(s.text))
+// position gives the place in the file of the byte at offset of the text that
+// came from there.
+func (o origin) position(text string, offset int) Position {
+	offset = min(max(offset, 0), len(text))
+	if o.put != nil && o.put.in != nil {
+		return o.put.in.position(offset)
+	}
+	if o.doc == nil {
+		return Position{}
+	}
 	at := segment{copied: true}
-	for _, g := range s.segments {
-		if g.out > offset {
-			break
+	if o.put != nil {
+		for _, g := range o.put.segments {
+			if g.out > offset {
+				break
+			}
+			at = g
 		}
-		at = g
 	}
 	raw := at.raw
 	if at.copied {
 		raw += offset - at.out
 	}
-	if s.node == nil {
-		return s.in.position(raw)
-	}
-	return s.in.within(s.node, raw)
+	return o.doc.text.within(o.doc.node(o.id), raw)
 }
 
 // within gives the place in the file of the byte at offset of the node's
 // value, before substitution. Where the scalar's text cannot be followed it
 // is the place where the scalar begins.
 func (t *text) within(n *node, offset int) Position {
-	begin := t.afterProperties(t.offset(n.line, n.column))
+	begin := t.afterProperties(t.offset(int(n.line), int(n.column)))
 	var places []int
 	if n.style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		first := t.position(begin).Line // index of the line after the header

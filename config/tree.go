@@ -11,7 +11,7 @@ import (
 )
 
 // kind is what a node is.
-type kind int
+type kind uint8
 
 const (
 	scalarNode kind = iota
@@ -37,16 +37,41 @@ const (
 // node is one value of the file. Aliases are resolved (a node may have
 // several parents), merge keys are merged, and no key stands twice.
 type node struct {
-	kind         kind
-	line, column int
-	tag          string
-	style        yaml.Style
-	value        string // of a scalar, before substitution
-	faulty       bool   // its fault was reported
+	value string // of a scalar, before substitution
+	tag   string
 
 	keys   []*node
 	values []*node // of a mapping, beside keys; of a sequence
+
+	line, column int32
+	id           int32 // its place in the tree
+	style        yaml.Style
+	kind         kind
+	faulty       bool // its fault was reported
 }
+
+// tree is what was read of one file. The same text always gives the same
+// tree, each node with the same id.
+type tree struct {
+	root  *node
+	nodes [][]node // by id, treeChunk in each
+	count int32
+}
+
+const treeChunk = 256
+
+// add makes a node.
+func (t *tree) add() *node {
+	if t.count%treeChunk == 0 {
+		t.nodes = append(t.nodes, make([]node, treeChunk))
+	}
+	n := t.at(t.count)
+	n.id = t.count
+	t.count++
+	return n
+}
+
+func (t *tree) at(id int32) *node { return &t.nodes[id/treeChunk][id%treeChunk] }
 
 // quoted tells whether the scalar is written in quotes or as a block, so
 // that it is text whatever it looks like.
@@ -97,13 +122,14 @@ const maxFileBytes = 4 << 20
 type reader struct {
 	text  *text
 	errs  *Errors
-	known map[*yaml.Node]*node // nil while it is being built
+	tree  *tree
+	known map[*yaml.Node]*node // by what has an anchor; nil while it is being built
 	nodes int
 	full  bool
 }
 
 // readTree parses YAML. It returns nil where there is no mapping.
-func readTree(t *text, errs *Errors) *node {
+func readTree(t *text, errs *Errors) *tree {
 	at := func(line, column int) Position { return Position{File: t.name, Line: line, Column: column} }
 	if len(t.data) > maxFileBytes {
 		errs.Addf(at(1, 1), "the file has %d bytes; at most %d are read", len(t.data), maxFileBytes)
@@ -143,13 +169,14 @@ func readTree(t *text, errs *Errors) *node {
 	case !errors.Is(err, io.EOF):
 		syntaxError(t, err, errs)
 	}
-	r := &reader{text: t, errs: errs, known: make(map[*yaml.Node]*node)}
+	r := &reader{text: t, errs: errs, tree: &tree{}, known: make(map[*yaml.Node]*node)}
 	n := r.node(root)
 	if n.kind != mappingNode {
-		errs.Addf(at(n.line, n.column), "the file is %s; it should be a mapping with keys such as server, upstreams and routes", n.kind)
+		errs.Addf(at(int(n.line), int(n.column)), "the file is %s; it should be a mapping with keys such as server, upstreams and routes", n.kind)
 		return nil
 	}
-	return n
+	r.tree.root = n
+	return r.tree
 }
 
 func (r *reader) pos(y *yaml.Node) Position {
@@ -171,15 +198,20 @@ func (r *reader) node(y *yaml.Node) *node {
 		target, seen := r.known[y.Alias]
 		if seen && target == nil {
 			r.errs.Addf(r.pos(y), "*%s stands inside what &%s names; a value cannot contain itself", y.Value, y.Value)
-			return &node{line: y.Line, column: y.Column, faulty: true}
+			n := r.make(y)
+			n.faulty = true
+			return n
 		}
 		if seen {
 			return target
 		}
 		return r.node(y.Alias)
 	}
-	r.known[y] = nil
-	n := &node{line: y.Line, column: y.Column, tag: y.ShortTag(), style: y.Style, value: y.Value}
+	if y.Anchor != "" {
+		r.known[y] = nil
+	}
+	n := r.make(y)
+	n.tag, n.style, n.value = y.ShortTag(), y.Style, y.Value
 	if !r.count(y, 1) {
 		n.faulty = true
 	} else {
@@ -189,13 +221,23 @@ func (r *reader) node(y *yaml.Node) *node {
 			r.mapping(n, y)
 		case yaml.SequenceNode:
 			n.kind = sequenceNode
+			n.values = make([]*node, 0, len(y.Content))
 			for _, c := range y.Content {
 				n.values = append(n.values, r.node(c))
 			}
 		}
 		r.checkTag(n, y)
 	}
-	r.known[y] = n
+	if y.Anchor != "" {
+		r.known[y] = n
+	}
+	return n
+}
+
+// make makes a node that stands where y does.
+func (r *reader) make(y *yaml.Node) *node {
+	n := r.tree.add()
+	n.line, n.column = int32(y.Line), int32(y.Column) //nolint:gosec // the file's size is bounded
 	return n
 }
 
@@ -219,7 +261,11 @@ func (r *reader) checkTag(n *node, y *yaml.Node) {
 }
 
 func (r *reader) mapping(n *node, y *yaml.Node) {
-	first := make(map[string]*node)
+	var first map[string]*node // by key; nil where there are few
+	if many := len(y.Content) > 2*fewKeys; many {
+		first = make(map[string]*node, len(y.Content)/2)
+	}
+	n.keys, n.values = make([]*node, 0, len(y.Content)/2), make([]*node, 0, len(y.Content)/2)
 	var merges []*yaml.Node
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		k, v := y.Content[i], y.Content[i+1]
@@ -235,16 +281,36 @@ func (r *reader) mapping(n *node, y *yaml.Node) {
 			r.errs.Addf(r.pos(k), "a key is %s; it should be a word", describeKey(key))
 			continue
 		}
-		if before := first[key.value]; before != nil {
+		if before := n.key(key.value, first); before != nil {
 			r.errs.Addf(r.pos(k), "%s stands twice in this mapping, first in line %d; remove one of them", quote(key.value), before.line)
 			continue
 		}
-		first[key.value] = key
+		if first != nil {
+			first[key.value] = key
+		}
 		n.keys, n.values = append(n.keys, key), append(n.values, value)
 	}
 	for _, m := range merges {
-		r.merge(n, m, first)
+		r.merge(n, m)
 	}
+}
+
+// fewKeys is how many keys a mapping may have that are looked through one by
+// one.
+const fewKeys = 16
+
+// key gives the key of a mapping with that text, or nil; first has all of
+// them, where it is not nil.
+func (n *node) key(text string, first map[string]*node) *node {
+	if first != nil {
+		return first[text]
+	}
+	for _, k := range n.keys {
+		if k.value == text {
+			return k
+		}
+	}
+	return nil
 }
 
 func describeKey(n *node) string {
@@ -256,8 +322,12 @@ func describeKey(n *node) string {
 
 // merge adds the entries of a << key that are not there yet: the mapping's
 // own keys win, then those of earlier sources.
-func (r *reader) merge(n *node, y *yaml.Node, have map[string]*node) {
+func (r *reader) merge(n *node, y *yaml.Node) {
 	from := r.node(y)
+	have := make(map[string]bool, len(n.keys))
+	for _, k := range n.keys {
+		have[k.value] = true
+	}
 	sources := []*node{from}
 	if from.kind == sequenceNode {
 		sources = from.values
@@ -274,8 +344,8 @@ func (r *reader) merge(n *node, y *yaml.Node, have map[string]*node) {
 			return
 		}
 		for i, k := range s.keys {
-			if have[k.value] == nil {
-				have[k.value] = k
+			if !have[k.value] {
+				have[k.value] = true
 				n.keys, n.values = append(n.keys, k), append(n.values, s.values[i])
 			}
 		}

@@ -71,7 +71,7 @@ func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
 // Expr is a CEL expression with its place in the file.
 type Expr struct {
 	Text string
-	at   *scalar
+	at   origin
 }
 
 // NewExpr makes an expression that stands in no file.
@@ -82,9 +82,6 @@ func NewExpr(text string) Expr { return Expr{Text: text} }
 // Pos(1, 0) is where the expression starts. A place inside what came from
 // the environment has the position of the reference to it.
 func (e Expr) Pos(line, column int) Position {
-	if e.at == nil {
-		return Position{}
-	}
 	offset := 0
 	for range line - 1 {
 		next := strings.IndexByte(e.Text[offset:], '\n')
@@ -100,13 +97,13 @@ func (e Expr) Pos(line, column int) Position {
 		_, n := utf8.DecodeRuneInString(e.Text[offset:])
 		offset += n
 	}
-	return e.at.position(offset)
+	return e.at.position(e.Text, offset)
 }
 
 // Template is text with {expression} parts; {{ and }} stand for braces.
 type Template struct {
 	Text string
-	at   *scalar
+	at   origin
 }
 
 // NewTemplate makes a template that stands in no file.
@@ -116,10 +113,7 @@ func NewTemplate(text string) Template { return Template{Text: text} }
 // A place inside what came from the environment has the position of the
 // reference to it.
 func (t Template) Pos(offset int) Position {
-	if t.at == nil {
-		return Position{}
-	}
-	return t.at.position(offset)
+	return t.at.position(t.Text, offset)
 }
 
 // Rate is a number of events per time.

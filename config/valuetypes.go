@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -89,7 +88,7 @@ func init() {
 			fits:  isBare,
 			fix:   func(*scalar) string { return "a number, without quotes" },
 			parse: func(s *scalar, v reflect.Value) string {
-				if !floatForm.MatchString(s.text) {
+				if !isFraction(s.text) {
 					return "it should be a number such as 0.1"
 				}
 				f, err := strconv.ParseFloat(s.text, 64)
@@ -186,7 +185,7 @@ func init() {
 				if strings.TrimSpace(s.text) == "" {
 					return "it should be a CEL expression"
 				}
-				v.Set(reflect.ValueOf(Expr{s.text, s}))
+				v.Set(reflect.ValueOf(Expr{s.text, s.origin()}))
 				return ""
 			},
 			format: func(v reflect.Value) any { return v.Interface().(Expr).Text },
@@ -196,7 +195,7 @@ func init() {
 			looks: `text with {expression} parts; in quotes where it begins with {`,
 			fits:  anything,
 			parse: func(s *scalar, v reflect.Value) string {
-				v.Set(reflect.ValueOf(Template{s.text, s}))
+				v.Set(reflect.ValueOf(Template{s.text, s.origin()}))
 				return ""
 			},
 			format: func(v reflect.Value) any { return v.Interface().(Template).Text },
@@ -237,16 +236,22 @@ func quoteIt(s *scalar) string {
 	return "text: put it in quotes, " + quote(s.text)
 }
 
-var (
-	decimalForm = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
-	floatForm   = regexp.MustCompile(`^(0|[1-9][0-9]*)(\.[0-9]+)?$`)
-	sizeForm    = regexp.MustCompile(`^([0-9]+)([A-Za-z]*)$`)
-)
+// isDecimal tells whether a text is a number in decimal digits without a zero
+// in front.
+func isDecimal(s string) bool { return isDigits(s) && (s == "0" || s[0] != '0') }
+
+func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// isFraction tells whether a text is a number with or without decimals.
+func isFraction(s string) bool {
+	whole, decimals, ok := strings.Cut(s, ".")
+	return isDecimal(whole) && (!ok || isDigits(decimals))
+}
 
 // decimal reads a number that is not negative.
 func decimal(s string) (int64, string) {
-	if !decimalForm.MatchString(s) {
-		if trimmed := strings.TrimLeft(s, "0"); trimmed != s && decimalForm.MatchString(trimmed) {
+	if !isDecimal(s) {
+		if trimmed := strings.TrimLeft(s, "0"); trimmed != s && isDecimal(trimmed) {
 			return 0, "a zero in front makes it octal for some readers: write it without"
 		}
 		return 0, "it should be a whole number in decimal digits, not negative"
@@ -264,10 +269,10 @@ func parseDuration(s *scalar, v reflect.Value) string {
 		v.SetInt(0)
 		return ""
 	}
-	if decimalForm.MatchString(text) {
+	if isDecimal(text) {
 		return "it should have a unit: ms, s, m or h"
 	}
-	if number := strings.TrimSuffix(text, "d"); number != text && decimalForm.MatchString(number) {
+	if number := strings.TrimSuffix(text, "d"); number != text && isDecimal(number) {
 		days, err := strconv.Atoi(number)
 		if err == nil && days < 10_000 && !s.outside() {
 			return "there is no unit for days, whose length varies: write " + strconv.Itoa(24*days) + "h"
@@ -283,19 +288,20 @@ func parseDuration(s *scalar, v reflect.Value) string {
 }
 
 func parseSize(s *scalar, v reflect.Value) string {
-	m := sizeForm.FindStringSubmatch(s.text)
-	if m == nil {
+	number := strings.TrimRight(s.text, letters)
+	name := s.text[len(number):]
+	if !isDigits(number) {
 		return "it should be a size such as 512, 64KiB or 1MiB"
 	}
-	n, problem := decimal(m[1])
+	n, problem := decimal(number)
 	if problem != "" {
 		return problem
 	}
 	unit := int64(1)
-	if m[2] != "" && m[2] != "B" {
+	if name != "" && name != "B" {
 		unit = 0
 		for _, u := range sizeUnits {
-			if u.name == m[2] {
+			if u.name == name {
 				unit = u.bytes
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"sync"
 )
 
 // Variable is a shell variable that the scenario's commands use.
@@ -42,12 +43,12 @@ type Step struct {
 	Never   []*regexp.Regexp // none is
 }
 
-var statusLine = regexp.MustCompile(`(?m)^HTTP/[0-9.]+ ([0-9]{3})`)
+var statusLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^HTTP/[0-9.]+ ([0-9]{3})`) })
 
 // Check tells what of a command's output is not as promised.
 func (s Step) Check(output string) error {
 	if s.Status != 0 {
-		heads := statusLine.FindAllStringSubmatch(output, -1)
+		heads := statusLine().FindAllStringSubmatch(output, -1)
 		if len(heads) == 0 {
 			return fmt.Errorf("no answer, want status %d", s.Status)
 		}

@@ -4,12 +4,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 var (
-	unread     = regexp.MustCompile(`^token recognition error at: '(.*)'$`)
-	unexpected = regexp.MustCompile(`^(?:mismatched|extraneous) input '(.*)' expecting `)
-	unfit      = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(.*)'$`)
+	unread     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^token recognition error at: '(.*)'$`) })
+	unexpected = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:mismatched|extraneous) input '(.*)' expecting `) })
+	unfit      = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(.*)'$`)
+	})
 )
 
 // The words and signs of other languages, and what CEL has instead.
@@ -20,7 +23,7 @@ var elsewhere = map[string]string{
 // complaint says in plain words what CEL's parser and checker say in those of
 // their grammar.
 func complaint(message string) string {
-	if m := unread.FindStringSubmatch(message); m != nil {
+	if m := unread().FindStringSubmatch(message); m != nil {
 		sign := strings.TrimSpace(m[1])
 		switch {
 		case elsewhere[sign] != "":
@@ -30,7 +33,7 @@ func complaint(message string) string {
 		}
 		return sign + " has no meaning here"
 	}
-	if m := unexpected.FindStringSubmatch(message); m != nil {
+	if m := unexpected().FindStringSubmatch(message); m != nil {
 		switch {
 		case m[1] == "<EOF>":
 			return "the expression ends too early: something is missing here, or a bracket is not closed"
@@ -39,7 +42,7 @@ func complaint(message string) string {
 		}
 		return m[1] + " is not expected here; something before it is missing, such as && or ||"
 	}
-	if m := unfit.FindStringSubmatch(message); m != nil {
+	if m := unfit().FindStringSubmatch(message); m != nil {
 		name, types := m[1], strings.TrimSuffix(strings.TrimPrefix(m[2], "("), ")")
 		sign := strings.Trim(name, "_")
 		if slices.Contains([]string{"==", "!=", "<", "<=", ">", ">="}, sign) {

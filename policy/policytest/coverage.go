@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"hopgate/config"
 	"hopgate/policy"
@@ -81,7 +82,7 @@ type coverage struct {
 	alone  []*policy.Policy // the k-th decides by the k-th probe of a route
 }
 
-var ruleUse = regexp.MustCompile(`\brules\.([A-Za-z_][A-Za-z0-9_]*)`)
+var ruleUse = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\brules\.([A-Za-z_][A-Za-z0-9_]*)`) })
 
 func newCoverage(cfg *config.Config, p *policy.Policy) *coverage {
 	c := &coverage{}
@@ -160,7 +161,7 @@ func oneLine(s string) string {
 // usedRules adds the named rules that an expression uses, directly or
 // through others, to those found before.
 func usedRules(cfg *config.Config, text string, found []string) []string {
-	for _, m := range ruleUse.FindAllStringSubmatch(text, -1) {
+	for _, m := range ruleUse().FindAllStringSubmatch(text, -1) {
 		rule, ok := cfg.Rules[m[1]]
 		if ok && !slices.Contains(found, m[1]) {
 			found = usedRules(cfg, rule.Text, append(found, m[1]))
