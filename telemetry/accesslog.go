@@ -90,8 +90,19 @@ type logLane struct {
 
 // batch is lines, ready to be written.
 type batch struct {
-	text  []byte
-	lines []line
+	text    []byte
+	lines   []line
+	written int // how many of the lines were merged with those of others
+}
+
+// next gives the first line that was not merged yet.
+func (b *batch) next() []byte {
+	start := 0
+	if b.written > 0 {
+		start = b.lines[b.written-1].end
+	}
+	b.written++
+	return b.text[start:b.lines[b.written-1].end]
 }
 
 // line is what puts the lines of several lanes in order.
@@ -319,7 +330,7 @@ func (l *AccessLog) write() {
 		l.merge(taken)
 	}
 	for _, b := range taken {
-		b.text, b.lines = b.text[:0], b.lines[:0]
+		b.text, b.lines, b.written = b.text[:0], b.lines[:0], 0
 	}
 }
 
@@ -328,22 +339,17 @@ func (l *AccessLog) merge(batches []*batch) {
 	if l.buf == nil {
 		l.buf = make([]byte, 0, 2*writeSize)
 	}
-	var next, start [lanes]int // the next line of each batch, and where it starts
 	for {
-		first := -1
-		for i, b := range batches {
-			if next[i] < len(b.lines) && (first < 0 || b.lines[next[i]].at < batches[first].lines[next[first]].at) {
-				first = i
+		var first *batch
+		for _, b := range batches {
+			if b.written < len(b.lines) && (first == nil || b.lines[b.written].at < first.lines[first.written].at) {
+				first = b
 			}
 		}
-		if first < 0 {
+		if first == nil {
 			break
 		}
-		b := batches[first]
-		end := b.lines[next[first]].end
-		l.buf = append(l.buf, b.text[start[first]:end]...)
-		next[first]++
-		start[first] = end
+		l.buf = append(l.buf, first.next()...)
 		if len(l.buf) >= writeSize {
 			l.flush(l.buf)
 			l.buf = l.buf[:0]

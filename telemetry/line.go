@@ -62,14 +62,14 @@ func appendLine(b []byte, r *Record, route, verdict string, clock *stamp) []byte
 	b = appendMember(b, `,"method":"`, r.Method)
 	b = appendMember(b, `,"host":"`, r.Host)
 	b = appendMember(b, `,"path":"`, withoutQuery(r.Path))
-	b = strconv.AppendInt(append(b, `,"status":`...), int64(r.Status), 10)
-	b = strconv.AppendInt(append(b, `,"bytes":`...), r.Bytes, 10)
+	b = appendNumber(append(b, `,"status":`...), int64(r.Status))
+	b = appendNumber(append(b, `,"bytes":`...), r.Bytes)
 	b = appendMilliseconds(append(b, `,"duration_ms":`...), r.Duration)
 	b = appendMilliseconds(append(b, `,"hop_ms":`...), r.Hop)
 	if r.Attempts > 0 {
 		b = appendMilliseconds(append(b, `,"upstream_ms":`...), r.Upstream)
 		b = appendMember(b, `,"upstream":"`, r.Endpoint)
-		b = strconv.AppendInt(append(b, `,"attempts":`...), int64(r.Attempts), 10)
+		b = appendNumber(append(b, `,"attempts":`...), int64(r.Attempts))
 	}
 	b = appendMember(b, `,"cache":"`, string(r.Cache))
 	b = appendMember(b, `,"client_ip":"`, r.ClientIP)
@@ -139,7 +139,7 @@ func (c *stamp) append(b []byte, t time.Time) []byte {
 // appendMilliseconds writes a time with three decimals at most.
 func appendMilliseconds(b []byte, d time.Duration) []byte {
 	us := max(0, d.Microseconds())
-	b = strconv.AppendInt(b, us/1000, 10)
+	b = appendNumber(b, us/1000)
 	if us %= 1000; us != 0 {
 		b = append(b, '.', byte('0'+us/100), byte('0'+us/10%10), byte('0'+us%10))
 		for b[len(b)-1] == '0' {
@@ -147,6 +147,19 @@ func appendMilliseconds(b []byte, d time.Duration) []byte {
 		}
 	}
 	return b
+}
+
+// appendNumber writes a number in decimal; most have few digits.
+func appendNumber(b []byte, n int64) []byte {
+	switch {
+	case uint64(n) < 10:
+		return append(b, byte('0'+n))
+	case uint64(n) < 100:
+		return append(b, byte('0'+n/10), byte('0'+n%10))
+	case uint64(n) < 1000:
+		return append(b, byte('0'+n/100), byte('0'+n/10%10), byte('0'+n%10))
+	}
+	return strconv.AppendInt(b, n, 10)
 }
 
 // appendText writes the inside of a JSON string.
