@@ -26,6 +26,7 @@ type Config struct {
 	Admin     Admin               `yaml:"admin" doc:"The control plane: health, metrics and the effective configuration, on a listener of its own."`
 	Log       Log                 `yaml:"log" doc:"The access log and the program's own messages."`
 	Cache     CacheStore          `yaml:"cache" doc:"The memory that all routes' cached answers share."`
+	Tokens    TokenStore          `yaml:"tokens" doc:"The memory that holds verified tokens, so that a token's signature is checked once."`
 	CORS      *CORS               `yaml:"cors" doc:"Cross-origin access for every route that has no cors section of its own. Without it no page of another origin may read an answer."`
 	Issuers   map[string]Issuer   `yaml:"issuers" doc:"The issuers whose session tokens hopgate accepts, by a name of your choice."`
 	Upstreams map[string]Upstream `yaml:"upstreams" doc:"The backends that requests are forwarded to, by a name of your choice." required:"true"`
@@ -93,6 +94,11 @@ type Log struct {
 type CacheStore struct {
 	MaxBytes      Size `yaml:"max_bytes" min:"1KiB" default:"64MiB" doc:"Most memory that cached answers may take, bookkeeping included."`
 	MaxEntryBytes Size `yaml:"max_entry_bytes" min:"1" default:"1MiB" doc:"Largest answer that is stored; larger ones pass uncached."`
+}
+
+// TokenStore is the memory of verified tokens, shared by all issuers.
+type TokenStore struct {
+	MaxBytes Size `yaml:"max_bytes" default:"0" doc:"Most memory that verified tokens may take: about 1.1 KB each, more for long ones and where rules read their claims. A token that found no room is verified each time. 0 means 128MiB, for 100,000 tokens, or a quarter of GOMEMLIMIT where that is less."`
 }
 
 // CORS answers preflights and marks answers readable for the listed origins

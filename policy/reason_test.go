@@ -80,7 +80,7 @@ func TestReasonOf(t *testing.T) {
 	for _, f := range []*token.Fault{
 		token.ErrMissing, token.ErrMalformed, token.ErrAlgorithm, token.ErrType, token.ErrIssuer, token.ErrKeyUnknown,
 		token.ErrKeysUnavailable, token.ErrSignature, token.ErrExpired, token.ErrNotYetValid, token.ErrTooOld,
-		token.ErrClaimMissing, token.ErrAudience, token.ErrParty, token.ErrPending,
+		token.ErrClaimMissing, token.ErrAudience, token.ErrParty, token.ErrPending, token.ErrOverloaded,
 	} {
 		if got := ReasonOf(fmt.Errorf("wrapped: %w", f)); got != Reason(f.Code) {
 			t.Errorf("%s gives %s", f.Code, got)

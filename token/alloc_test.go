@@ -9,6 +9,47 @@ import (
 	"hopgate/config"
 )
 
+// What a new token takes beyond the check of its signature: its payload, its
+// signature, the list of its claims, what is kept of it, its lists.
+func TestNewTokenAllocatesLittle(t *testing.T) {
+	for name, c := range map[string]struct {
+		alg  string
+		cfg  config.Issuer
+		most float64
+	}{
+		"ES256":          {"ES256", plainIssuer, 7},
+		"RS256":          {"RS256", plainIssuer, 7},
+		"EdDSA":          {"EdDSA", plainIssuer, 7},
+		"ES256 of Clerk": {"ES256", with(clerkIssuer, func(i *config.Issuer) { i.Issuer, i.AuthorizedParties = plainIssuer.Issuer, nil }), 14},
+	} {
+		s := signer(t, c.alg)
+		cfg := withKeys(c.cfg, s)
+		cfg.Algorithms = []string{c.alg}
+		v, set := one(t, cfg)
+		tok := sign(t, s, nil, typicalClaims(1))
+		check := func() {
+			r, err := v.check(context.Background(), set, tok, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.known.put(tok, r, testTime.UnixNano())
+		}
+		check() // remembers the header
+		compact, err := parseCompact(tok, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare := testing.AllocsPerRun(200, func() {
+			if err := verifySignature(c.alg, s.key.Public(), compact.signed, compact.signature); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n := testing.AllocsPerRun(200, check); n > bare+c.most {
+			t.Errorf("%s: %v allocations, %v of the signature", name, n, bare)
+		}
+	}
+}
+
 func TestKnownTokenAllocatesNothing(t *testing.T) {
 	es := signer(t, "ES256")
 	other := withKeys(plainIssuer, es)

@@ -22,10 +22,11 @@ import (
 // nil; with faults in errs it must not be used.
 func Compile(cfg *config.Config, prev *Verifier, o Options, errs *config.Errors) *Verifier {
 	v := &Verifier{o: o.withDefaults(), issuers: map[string]*issuer{}}
+	v.knownLimit = knownLimit(int64(cfg.Tokens.MaxBytes))
 	if prev != nil {
 		v.shared = prev.shared
 	} else {
-		v.shared = shared{newKnown(knownLimit(0)), newTurns(), new(atomic.Bool)}
+		v.shared = shared{newKnown(v.knownLimit), newTurns(), new(atomic.Bool)}
 	}
 	cacheFiles := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Issuers)) {

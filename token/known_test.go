@@ -3,7 +3,9 @@ package token
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -186,6 +188,142 @@ func TestKnownIsBounded(t *testing.T) {
 		}
 	}
 	n.bytes()
+}
+
+// Claims that are asked for count, too, and make others go where there is no
+// room. What is gone has its claims all the same.
+func TestKnownClaimsAreBounded(t *testing.T) {
+	const limit = 3 << 19
+	v, set, toks := manyKnown(t, 1000, typicalClaims)
+	v.known.limit(limit, testTime.UnixNano())
+	before := entries(v.known)
+	if before != 1000 {
+		t.Fatalf("%d entries", before)
+	}
+	var all []*Principal
+	for _, tok := range toks {
+		r := v.known.get(set.get().issuers, tok, testTime.UnixNano())
+		if r == nil {
+			continue
+		}
+		p := &r.principal
+		all = append(all, p)
+		if p.Claims()["sub"] != p.UserID {
+			t.Fatalf("claims %v of %s", p.Claims(), p.UserID)
+		}
+	}
+	if n, b := entries(v.known), v.known.bytes(); n > before*9/10 || b > limit || b < limit/2 {
+		t.Errorf("%d of %d entries, %d bytes", n, before, b)
+	}
+	for _, p := range all {
+		if p.Claims()["sub"] != p.UserID {
+			t.Fatalf("claims %v of %s", p.Claims(), p.UserID)
+		}
+	}
+	v.known.limit(0, 0)
+	if n := entries(v.known); n != 0 {
+		t.Errorf("%d entries without room", n)
+	}
+	for _, p := range all { // of which some were never asked, and none is there
+		if p.Claims()["sub"] != p.UserID {
+			t.Fatalf("claims %v of %s", p.Claims(), p.UserID)
+		}
+	}
+}
+
+func TestClaimsConcurrently(t *testing.T) {
+	v, set, toks := manyKnown(t, 20, typicalClaims)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, tok := range toks {
+				p, known, err := v.Verify(context.Background(), set, tok)
+				if err != nil || !known || p.Claims()["sub"] != p.UserID {
+					t.Errorf("known %v, error %v", known, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	v.known.bytes()
+}
+
+// A new bound holds from the moment on at which the new configuration does.
+func TestKnownLimit(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
+	for _, c := range []struct{ set, memory, want int64 }{
+		{0, math.MaxInt64, knownBytes},
+		{5 << 20, math.MaxInt64, 5 << 20},
+		{0, 100 << 20, 25 << 20},
+		{64 << 20, 100 << 20, 64 << 20},
+		{0, 1 << 40, knownBytes},
+	} {
+		debug.SetMemoryLimit(c.memory)
+		if got := knownLimit(c.set); int64(got) != c.want {
+			t.Errorf("set %d, memory %d: %d", c.set, c.memory, got)
+		}
+	}
+	debug.SetMemoryLimit(math.MaxInt64)
+	cfg := &config.Config{Tokens: config.TokenStore{MaxBytes: 1 << 20}}
+	first := Compile(cfg, nil, Options{}, &config.Errors{})
+	if got := first.known.shards[0].max; got != 1<<20/knownShards {
+		t.Errorf("a shard of %d bytes", got)
+	}
+	cfg.Tokens.MaxBytes = 2 << 20
+	next := Compile(cfg, first, Options{}, &config.Errors{})
+	if got := first.known.shards[0].max; got != 1<<20/knownShards {
+		t.Errorf("a shard of %d bytes before the configuration is in use", got)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	next.Start(ctx)
+	if got := first.known.shards[0].max; got != 2<<20/knownShards {
+		t.Errorf("a shard of %d bytes", got)
+	}
+}
+
+// Tokens of every length around the sizes of blocks come back as they are.
+func TestKnownBlocks(t *testing.T) {
+	n := newKnown(1 << 30)
+	owner, k := &issuer{}, &key{until: forever}
+	lengths := []int{1, 2}
+	for i := range room {
+		if room[i].size < entryBytes || i > 0 && room[i].size <= room[i-1].size {
+			t.Errorf("room %d", i)
+		}
+		for d := -20; d <= 20; d++ {
+			lengths = append(lengths, room[i].size-entryBytes+d)
+		}
+	}
+	put := 0
+	for _, length := range lengths {
+		tok := strings.Repeat(string(rune('a'+length%26)), length)
+		p := n.put(tok, &verified{issuer: owner, key: k, until: 1, principal: Principal{UserID: "u", Roles: []string{"r", "s"}, Scopes: []string{"t"}, Actor: "v"}}, 0)
+		if length+5 <= room[len(room)-1].size-entryBytes-8 {
+			put++
+			if r := n.get([]*issuer{owner}, tok, 0); r == nil || &r.principal != p {
+				t.Fatalf("%d bytes are not known", length)
+			}
+		} else if n.get([]*issuer{owner}, tok, 0) != nil {
+			t.Fatalf("%d bytes are known", length)
+		}
+		if got := fmt.Sprint(p.UserID, p.Roles, p.Scopes, p.Actor); got != "u[r s] [t]v" {
+			t.Fatalf("%d bytes: %s", length, got)
+		}
+	}
+	runtime.GC()
+	for _, length := range lengths {
+		tok := strings.Repeat(string(rune('a'+length%26)), length)
+		if r := n.get([]*issuer{owner}, tok, 0); r != nil {
+			put--
+			if got := fmt.Sprint(r.principal.UserID, r.principal.Roles, r.principal.Scopes, r.principal.Actor); got != "u[r s] [t]v" {
+				t.Fatalf("%d bytes: %s", length, got)
+			}
+		}
+	}
+	if put > 0 {
+		t.Errorf("%d are gone", put)
+	}
 }
 
 func TestKnownConcurrently(t *testing.T) {

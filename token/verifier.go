@@ -48,6 +48,7 @@ type Verifier struct {
 	issuers map[string]*issuer // by the configuration's names
 	headers headers
 	shared
+	knownLimit int // bytes
 }
 
 // shared is what a Verifier has in common with those compiled before and
@@ -312,8 +313,10 @@ func (v *Verifier) authentic(ctx context.Context, i *issuer, list []*key, tok st
 }
 
 // Start begins to keep key sets fresh in the background, those that are not
-// kept fresh already. All of it ends with ctx.
+// kept fresh already, and bounds the verified tokens as the configuration
+// says. All of it ends with ctx.
 func (v *Verifier) Start(ctx context.Context) {
+	v.known.limit(v.knownLimit, v.o.Now().UnixNano())
 	for _, i := range v.issuers {
 		if i.keys != nil {
 			i.keys.start(ctx)

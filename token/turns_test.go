@@ -1,0 +1,169 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := &turns{slots: make(chan struct{}, 1), most: 3}
+		if waited, err := turns.take(t.Context()); waited || err != nil {
+			t.Fatal(waited, err)
+		}
+		var order []int
+		for i := range 2 {
+			go func() {
+				if waited, err := turns.take(t.Context()); !waited || err != nil {
+					t.Error(waited, err)
+				}
+				order = append(order, i)
+				turns.give()
+			}()
+			synctest.Wait()
+		}
+		short, cancel := context.WithCancelCause(t.Context())
+		gone := errors.New("gone")
+		left := make(chan error)
+		go func() {
+			_, err := turns.take(short)
+			left <- err
+		}()
+		synctest.Wait()
+		if _, err := turns.take(t.Context()); !errors.Is(err, ErrOverloaded) {
+			t.Errorf("one too many: %v", err)
+		}
+		cancel(gone)
+		if err := <-left; !errors.Is(err, ErrOverloaded) || !errors.Is(err, gone) {
+			t.Errorf("the caller went away: %v", err)
+		}
+		if n := turns.waiting.Load(); n != 2 {
+			t.Errorf("%d wait", n)
+		}
+		turns.give()
+		synctest.Wait()
+		if !slices.Equal(order, []int{0, 1}) || turns.waiting.Load() != 0 || len(turns.slots) != 0 {
+			t.Errorf("order %v, %d wait, %d check", order, turns.waiting.Load(), len(turns.slots))
+		}
+	})
+	for procs, want := range map[int]int{1: 1, 2: 1, 5: 4} {
+		before := runtime.GOMAXPROCS(procs)
+		if got := newTurns(); cap(got.slots) != want || got.most != int64(want*waitingPerTurn) {
+			t.Errorf("%d turns with %d processors", cap(got.slots), procs)
+		}
+		runtime.GOMAXPROCS(before)
+	}
+}
+
+// While every turn is taken a known token is as quick as ever, new ones wait,
+// and those beyond the queue are refused at once. Of those that wait with the
+// same token one is checked.
+func TestFloodOfNewTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		es := signer(t, "ES256")
+		v, set := one(t, withKeys(plainIssuer, es))
+		v.turns = &turns{slots: make(chan struct{}, 1), most: 4}
+		known := sign(t, es, nil, goodClaims(nil))
+		fresh := sign(t, es, nil, goodClaims(map[string]any{"sub": "bob"}))
+		forged := fresh[:len(fresh)-4] + "AAAA"
+		if _, _, err := v.Verify(t.Context(), set, known); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.turns.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		type result struct {
+			known bool
+			err   error
+		}
+		var mu sync.Mutex
+		results := map[string][]result{}
+		for _, tok := range []string{fresh, forged, fresh, fresh} {
+			go func() {
+				_, known, err := v.Verify(t.Context(), set, tok)
+				mu.Lock()
+				results[tok] = append(results[tok], result{known, err})
+				mu.Unlock()
+			}()
+			synctest.Wait()
+		}
+		if len(results) != 0 || v.turns.waiting.Load() != 4 {
+			t.Fatalf("%d are done, %d wait", len(results), v.turns.waiting.Load())
+		}
+		if p, was, err := v.Verify(t.Context(), set, known); err != nil || !was || p.UserID != "alice" {
+			t.Errorf("a known token: %v, %v", was, err)
+		}
+		if _, _, err := v.Verify(t.Context(), set, fresh); !errors.Is(err, ErrOverloaded) {
+			t.Errorf("beyond the queue: %v", err)
+		}
+		// What needs no signature to be refused does not wait.
+		if _, _, err := v.Verify(t.Context(), set, sign(t, es, nil, goodClaims(map[string]any{"iss": "x"}))); !errors.Is(err, ErrIssuer) {
+			t.Errorf("of another issuer: %v", err)
+		}
+		v.turns.give()
+		synctest.Wait()
+		if r := results[forged]; len(r) != 1 || !errors.Is(r[0].err, ErrSignature) {
+			t.Errorf("forged: %v", r)
+		}
+		if want := []result{{}, {known: true}, {known: true}}; !slices.Equal(results[fresh], want) {
+			t.Errorf("fresh: %v", results[fresh])
+		}
+		if len(v.turns.slots) != 0 || v.turns.waiting.Load() != 0 {
+			t.Error("a turn was not given back")
+		}
+	})
+}
+
+// BenchmarkKnownInFlood measures how late a request with a known token is done
+// while many send forged ones: each comes 100 µs after the last one.
+func BenchmarkKnownInFlood(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		flood int
+	}{{"idle", 0}, {"flood", 64}} {
+		b.Run(c.name, func(b *testing.B) {
+			es := signer(b, "ES256")
+			v, set := one(b, withKeys(plainIssuer, es))
+			v.turns = newTurns() // for as many processors as this run has
+			known := sign(b, es, nil, goodClaims(nil))
+			if _, _, err := v.Verify(context.Background(), set, known); err != nil {
+				b.Fatal(err)
+			}
+			forged := sign(b, es, nil, goodClaims(map[string]any{"sub": "bob"}))
+			forged = forged[:len(forged)-4] + "AAAA"
+			ctx, cancel := context.WithCancel(context.Background())
+			var flood sync.WaitGroup
+			for range c.flood {
+				flood.Go(func() {
+					for ctx.Err() == nil {
+						_, _, _ = v.Verify(ctx, set, forged)
+					}
+				})
+			}
+			late := make([]time.Duration, 0, b.N)
+			b.ResetTimer()
+			for range b.N {
+				due := time.Now().Add(100 * time.Microsecond)
+				time.Sleep(100 * time.Microsecond)
+				if _, known, _ := v.Verify(context.Background(), set, known); !known {
+					b.Fatal("not known")
+				}
+				late = append(late, time.Since(due))
+			}
+			b.StopTimer()
+			cancel()
+			flood.Wait()
+			slices.Sort(late)
+			for _, p := range []int{50, 99} {
+				b.ReportMetric(float64(late[len(late)*p/100].Microseconds()), fmt.Sprintf("p%d-µs", p))
+			}
+		})
+	}
+}
