@@ -45,10 +45,10 @@ func (l *link) takeTurns() error {
 func (l *link) advance(fd uintptr) bool {
 	if l.phase == reading {
 		n, errno := receive(fd, l.in)
-		switch {
-		case errno == 0:
+		switch errno {
+		case 0:
 			l.n = n
-		case errno == syscall.EAGAIN:
+		case syscall.EAGAIN:
 			return false
 		default:
 			l.failure = os.NewSyscallError("read", errno)
@@ -61,10 +61,11 @@ func (l *link) advance(fd uintptr) bool {
 	}
 	l.phase = writing
 	n, errno := send(fd, l.out)
-	switch {
-	case errno == 0:
+	switch errno {
+	case 0:
 		l.wrote = n
-	case errno != syscall.EAGAIN:
+	case syscall.EAGAIN: // the usual way goes on
+	default:
 		l.failure = os.NewSyscallError("write", errno)
 		return true
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"hopgate/config"
 )
@@ -121,6 +122,91 @@ func TestRefusedRequests(t *testing.T) {
 			q.Method, q.Target = "GET", []byte("/")
 			do(t, p, q)
 		})
+	}
+}
+
+// TestRequestFields adds fields in each of the three ways.
+func TestRequestFields(t *testing.T) {
+	var fixed Fields
+	for _, f := range [][2]string{{"Via", "1.1 hopgate"}, {"X-Forwarded-Proto", "https"}} {
+		if err := fixed.Add(f[0], f[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range [][2]string{{"Host", "evil.example"}, {"A B", "c"}, {"", "c"}, {"A", "b\r\nC: d"}, {"A", "12345678\x00"}} {
+		if err := fixed.Add(f[0], f[1]); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q: %v, want ErrInvalid", f, err)
+		}
+	}
+	q := get("/")
+	for range 2 {
+		q.Reset()
+		q.Add("A", "1")
+		q.AddFields(&fixed)
+		q.AddTrusted("B", "x\ty")
+		q.AddFields(&Fields{})
+	}
+	if got, want := string(q.lines.text), "A: 1\r\nVia: 1.1 hopgate\r\nX-Forwarded-Proto: https\r\nB: x\ty\r\n"; got != want {
+		t.Errorf("the fields are %q, want %q", got, want)
+	}
+	var names []string
+	for _, n := range q.lines.names {
+		names = append(names, string(n.of(q.lines.text)))
+	}
+	if got := strings.Join(names, " "); got != "A Via X-Forwarded-Proto B" {
+		t.Errorf("the names are %s", got)
+	}
+}
+
+// TestSecretAmongFields: the upstream's secret stands once, in whatever way a
+// field was added.
+func TestSecretAmongFields(t *testing.T) {
+	var fixed Fields
+	if err := fixed.Add("x_api_key", "mine"); err != nil {
+		t.Fatal(err)
+	}
+	for name, add := range map[string]func(*Request){
+		"fixed":   func(q *Request) { q.AddFields(&fixed) },
+		"trusted": func(q *Request) { q.AddTrusted("A", "b"); q.AddTrusted("X-API-KEY", "mine") },
+	} {
+		q := &Request{Method: "GET", Target: []byte("/")}
+		add(q)
+		if err := q.check("X-Api-Key"); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v, want ErrInvalid", name, err)
+		}
+	}
+}
+
+// TestTook measures from the moment that the caller says.
+func TestTook(t *testing.T) {
+	s := serve(t, answering(okAnswer))
+	p := newPool(t, nil, s.url())
+	var r Response
+	for _, c := range []struct {
+		ago      time.Duration
+		timeout  time.Duration
+		from, to time.Duration
+		err      error
+	}{
+		{0, 0, 1, time.Minute, nil},
+		{time.Hour, 2 * time.Hour, time.Hour, time.Hour + time.Minute, nil},
+		{time.Hour, time.Minute, time.Hour, time.Hour + time.Minute, ErrTimeout},
+	} {
+		q := get("/")
+		q.Timeout = c.timeout
+		if c.ago > 0 {
+			q.Now = time.Now().Add(-c.ago)
+		}
+		if err := p.Do(context.Background(), q, &r); !errors.Is(err, c.err) {
+			t.Errorf("%v ago: %v, want %v", c.ago, err, c.err)
+		}
+		r.Release()
+		if r.Took() < c.from || r.Took() > c.to {
+			t.Errorf("%v ago: it took %v", c.ago, r.Took())
+		}
+	}
+	if err := p.Do(context.Background(), &Request{}, &r); err == nil || r.Took() != 0 {
+		t.Errorf("a request that is refused took %v: %v", r.Took(), err)
 	}
 }
 
