@@ -42,6 +42,10 @@ before to upgrade without losing a request.`,
   kill -USR2 $(pidof hopgate)       # go on as the binary that is installed now`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			started := putOffCollection()
+			defer started()
+			metrics := meanwhile(newMetrics)
+			go policy.Prepare()
 			cfg, errs, err := config.Load(path)
 			if err != nil {
 				return cannotLoad(err)
@@ -51,7 +55,7 @@ before to upgrade without losing a request.`,
 			}
 			return serve(c.Context(), s, cfg, errs, serveOptions{reload: func() (*config.Config, *config.Errors, error) {
 				return config.Load(path)
-			}, watch: watchInterval, upgrade: true})
+			}, watch: watchInterval, upgrade: true, metrics: metrics, started: started})
 		},
 	}
 	configFlag(c, &path)
@@ -74,6 +78,18 @@ type serveOptions struct {
 	// listening is called with the gate's and the admin's addresses once
 	// both accept.
 	listening func(gate, admin net.Addr)
+	// metrics gives the metrics; nil: they are made.
+	metrics func() *telemetry.Metrics
+	// started, where there is one, is called some time after the start.
+	started func()
+}
+
+// meanwhile begins a piece of work, and gives its result when it is asked
+// for.
+func meanwhile[T any](work func() T) func() T {
+	result := sync.OnceValue(work)
+	go result()
+	return result
 }
 
 // serve runs the gate with a configuration that was just loaded, until the
@@ -90,6 +106,7 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 		return configFaults(s, errs)
 	}
 	printWarnings(s, errs)
+	cfg.Forget()
 
 	heir, err := inherit()
 	if err != nil {
@@ -125,6 +142,13 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 	defer stop()
 	r.background = background
 	r.publish(snapshot)
+	r.settled = time.AfterFunc(settleTime, func() {
+		if o.started != nil {
+			o.started()
+		}
+		giveBack()
+	})
+	defer r.settled.Stop()
 	r.metrics.Reload(snapshot.Generation, time.Now(), nil)
 
 	server := proxy.NewServer(r.gate, proxy.OptionsOf(&cfg.Server), r.log)
@@ -270,7 +294,8 @@ type running struct {
 	options    serveOptions
 	background context.Context
 
-	loading  sync.Mutex // held while a configuration is loaded
+	loading  sync.Mutex  // held while a configuration is loaded
+	settled  *time.Timer // gives memory back
 	draining atomic.Bool
 }
 
@@ -280,12 +305,11 @@ func newRunning(s Streams, cfg *config.Config, o serveOptions) (*running, error)
 		r.level.Set(level)
 	}
 	r.log = telemetry.NewLogger(s.Err, true, r.level)
-	var reasons []telemetry.Reason
-	for _, word := range policy.Reasons() {
-		reasons = append(reasons, telemetry.Reason{Word: string(word), Allow: word.Allowed()})
+	if o.metrics != nil {
+		r.metrics = o.metrics()
+	} else {
+		r.metrics = newMetrics()
 	}
-	r.metrics = telemetry.New(reasons...)
-	r.metrics.Build(fullVersion())
 	var err error
 	switch cfg.Log.Access {
 	case "stdout":
@@ -300,6 +324,17 @@ func newRunning(s Streams, cfg *config.Config, o serveOptions) (*running, error)
 	r.metrics.OnAccessLogDropped(r.access.Dropped)
 	r.gate = proxy.New(proxy.Options{Metrics: r.metrics, Access: r.access, Log: r.log})
 	return r, nil
+}
+
+// newMetrics makes the metrics of a gate.
+func newMetrics() *telemetry.Metrics {
+	var reasons []telemetry.Reason
+	for _, word := range policy.Reasons() {
+		reasons = append(reasons, telemetry.Reason{Word: string(word), Allow: word.Allowed()})
+	}
+	m := telemetry.New(reasons...)
+	m.Build(fullVersion())
+	return m
 }
 
 // close writes what is left of the access log.
@@ -342,7 +377,9 @@ func (r *running) reload(cause string) {
 	for _, key := range fixedChanges(old.Config, cfg) {
 		r.log.Warn("this setting takes effect at the next start", "setting", key)
 	}
+	cfg.Forget()
 	r.publish(next)
+	r.settled.Reset(settleTime)
 	if level, err := telemetry.ParseLevel(cfg.Log.Level); err == nil {
 		r.level.Set(level)
 	}

@@ -275,6 +275,10 @@ var environment = sync.OnceValue(func() *cel.Env {
 	return env
 })
 
+// Prepare makes ready what compiling a first policy would have to wait for. It
+// may be called beforehand, and by another goroutine.
+func Prepare() { parse("true") }
+
 var (
 	errNoOverload = failure("a value is not of the type that is needed here")
 	errNoPrefix   = failure("an address range is not well-formed")
