@@ -70,10 +70,10 @@ func roomFor(texts int) int {
 // texts gives the first n bytes of the texts of an entry that one of room
 // made. They may be written until somebody has read them as a text.
 func (r *verified) texts(n int) []byte {
-	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(r), entryBytes)), n)
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(r), entryBytes)), n) //nolint:gosec // put chose a block that has room for them
 }
 
 // text gives the first n bytes of them, which must not be written any more.
 func (r *verified) text(n int) string {
-	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(r), entryBytes)), n)
+	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(r), entryBytes)), n) //nolint:gosec // as above; n is at most the size that was written
 }

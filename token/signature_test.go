@@ -34,12 +34,12 @@ func TestAppendDER(t *testing.T) {
 func TestSignatureOutOfRange(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES384", "ES512"} {
 		public := signer(t, alg).key.Public().(*ecdsa.PublicKey)
-		size := (public.Curve.Params().BitSize + 7) / 8
+		size := (public.Params().BitSize + 7) / 8
 		good, err := signer(t, alg).signature([]byte("text"))
 		if err != nil || verifySignature(alg, public, "text", good) != nil {
 			t.Fatal(err)
 		}
-		order := public.Curve.Params().N.FillBytes(make([]byte, size))
+		order := public.Params().N.FillBytes(make([]byte, size))
 		for name, half := range map[string][]byte{"zero": make([]byte, size), "order": order, "ones": bytes.Repeat([]byte{0xff}, size)} {
 			for _, bad := range [][]byte{append(bytes.Clone(half), good[size:]...), append(bytes.Clone(good[:size]), half...), append(bytes.Clone(half), half...)} {
 				if err := verifySignature(alg, public, "text", bad); !errors.Is(err, ErrSignature) {
