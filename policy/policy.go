@@ -27,6 +27,7 @@ type Policy struct {
 // warnings are added to errs; a policy with faults must not decide anything.
 func Compile(cfg *config.Config, errs *config.Errors) *Policy {
 	c := newCompiler(cfg, errs)
+	c.ahead()
 	c.rules()
 	for i := range cfg.Routes {
 		c.route(&cfg.Routes[i])
