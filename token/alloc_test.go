@@ -28,11 +28,9 @@ func TestNewTokenAllocatesLittle(t *testing.T) {
 		v, set := one(t, cfg)
 		tok := sign(t, s, nil, typicalClaims(1))
 		check := func() {
-			r, err := v.check(context.Background(), set, tok, nil)
-			if err != nil {
+			if _, _, err := v.check(context.Background(), set, tok, nil); err != nil {
 				t.Fatal(err)
 			}
-			v.known.put(tok, r, testTime.UnixNano())
 		}
 		check() // remembers the header
 		compact, err := parseCompact(tok, nil)

@@ -43,9 +43,6 @@ func (s *steps) fail(name string, err error) error {
 // last one is not OK where the error is not nil.
 func (v *Verifier) Explain(ctx context.Context, set IssuerSet, tok string) (*Principal, []Check, error) {
 	s := &steps{}
-	r, err := v.check(ctx, set, tok, s)
-	if err != nil {
-		return nil, s.list, err
-	}
-	return &r.principal, s.list, nil
+	p, _, err := v.check(ctx, set, tok, s)
+	return p, s.list, err
 }

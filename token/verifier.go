@@ -151,34 +151,27 @@ func (v *Verifier) VerifyAt(ctx context.Context, set IssuerSet, tok string, now 
 	if r := v.known.get(set.get().issuers, tok, now.UnixNano()); r != nil {
 		return &r.principal, true, nil
 	}
-	r, err := v.check(ctx, set, tok, nil)
-	if err != nil {
-		return nil, false, err
-	}
-	if r.size > 0 { // another request had it verified while this one waited
-		return &r.principal, true, nil
-	}
-	return v.known.put(tok, r, v.o.Now().UnixNano()), false, nil
+	return v.check(ctx, set, tok, nil)
 }
 
 // check makes every check of a token, in this order: what is cheap and needs
-// no trust, whose it is, the signature, the claims. Where it had to wait for
-// its turn and the token has become known meanwhile, it gives what is known,
-// but not while s records.
-func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *steps) (*verified, error) {
+// no trust, whose it is, the signature, the claims. A token that passes
+// becomes known; where it did so while this one waited for its turn, that is
+// all that is checked. Where s records, what is known is left alone.
+func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *steps) (p *Principal, known bool, err error) {
 	issuers := set.get()
 	if tok == "" {
-		return nil, s.fail("form", ErrMissing)
+		return nil, false, s.fail("form", ErrMissing)
 	}
 	if len(tok) > issuers.maxBytes {
-		return nil, s.fail("form", tooLong(len(tok), issuers.maxBytes))
+		return nil, false, s.fail("form", tooLong(len(tok), issuers.maxBytes))
 	}
 	c, err := parseCompact(tok, v.headers.seen())
 	if err == nil {
 		err = c.readClaims()
 	}
 	if err != nil {
-		return nil, s.fail("form", err)
+		return nil, false, s.fail("form", err)
 	}
 	if s != nil {
 		s.pass("form", fmt.Sprintf("it is a compact JWS of %d bytes with %d claims", len(tok), len(c.claims)))
@@ -186,38 +179,52 @@ func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *step
 
 	i, err := issuers.of(c.claims)
 	if err != nil {
-		return nil, s.fail("issuer", err)
+		return nil, false, s.fail("issuer", err)
 	}
 	if len(tok) > int(i.cfg.MaxTokenBytes) {
-		return nil, s.fail("issuer", tooLong(len(tok), int(i.cfg.MaxTokenBytes)))
+		return nil, false, s.fail("issuer", tooLong(len(tok), int(i.cfg.MaxTokenBytes)))
 	}
 	if s != nil {
 		s.pass("issuer", fmt.Sprintf("iss is %q, issuer %s", i.cfg.Issuer, i.name))
 	}
 	if err := i.checkHeader(c.header, s); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	list, err := i.candidates(ctx, c.header, s)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	k, known, err := v.authentic(ctx, i, list, tok, &c, s)
-	if known != nil || err != nil {
-		return known, err
+	waited, err := v.turns.take(ctx)
+	if err != nil {
+		return nil, false, s.fail("signature", err)
+	}
+	defer v.turns.give()
+	if waited && s == nil {
+		if r := v.known.get(issuers.issuers, tok, v.o.Now().UnixNano()); r != nil {
+			return &r.principal, true, nil
+		}
+	}
+	k, err := authentic(list, i.secret, &c, s)
+	if err != nil {
+		return nil, false, err
 	}
 
 	// The clock is read anew: fetching keys may have taken a while.
-	until, err := checkRegistered(&i.cfg, c.claims, v.o.Now(), s)
+	now := v.o.Now()
+	until, err := checkRegistered(&i.cfg, c.claims, now, s)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	r := &verified{issuer: i, key: k, until: until.UnixNano(), principal: Principal{payload: c.payload}}
 	if err := i.mapper.principal(&r.principal, c.claims); err != nil {
-		return nil, s.fail("preset", err)
+		return nil, false, s.fail("preset", err)
 	}
 	pass(s, "preset", "the checks of %s pass; user_id is from the token", r.principal.Preset)
+	if s != nil {
+		return &r.principal, false, nil
+	}
 	v.headers.add(c.header)
-	return r, nil
+	return v.known.put(tok, r, now.UnixNano()), false, nil
 }
 
 func tooLong(n, most int) error {
@@ -283,33 +290,24 @@ func (i *issuer) candidates(ctx context.Context, h *header, s *steps) ([]*key, e
 	return list, nil
 }
 
-// authentic checks the signature when it is its turn, and gives the key that
-// it verifies with, or what has become known of the token meanwhile.
-func (v *Verifier) authentic(ctx context.Context, i *issuer, list []*key, tok string, c *compact, s *steps) (*key, *verified, error) {
-	waited, err := v.turns.take(ctx)
-	if err != nil {
-		return nil, nil, s.fail("signature", err)
-	}
-	defer v.turns.give()
-	if waited && s == nil {
-		if known := v.known.get([]*issuer{i}, tok, v.o.Now().UnixNano()); known != nil {
-			return nil, known, nil
-		}
-	}
+// authentic checks the signature, with the secret for the HS algorithms, and
+// gives the one of the keys that it verifies with.
+func authentic(list []*key, secret []byte, c *compact, s *steps) (*key, error) {
 	if slices.Contains(symmetric, c.alg) {
-		if err := verifyMAC(c.alg, i.secret, c.signed, c.signature); err != nil {
-			return nil, nil, s.fail("signature", err)
+		if err := verifyMAC(c.alg, secret, c.signed, c.signature); err != nil {
+			return nil, s.fail("signature", err)
 		}
 		s.pass("signature", "it verifies with secret")
-		return list[0], nil, nil
+		return list[0], nil
 	}
+	var err error
 	for _, k := range list {
 		if err = verifySignature(c.alg, k.public, c.signed, c.signature); err == nil {
 			s.pass("signature", "it verifies")
-			return k, nil, nil
+			return k, nil
 		}
 	}
-	return nil, nil, s.fail("signature", err)
+	return nil, s.fail("signature", err)
 }
 
 // Start begins to keep key sets fresh in the background, those that are not

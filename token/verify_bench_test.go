@@ -110,14 +110,11 @@ func BenchmarkVerifyNew(b *testing.B) {
 			s := signer(b, alg)
 			v, set := one(b, withKeys(cfg, s))
 			tok := sign(b, s, nil, typicalClaims(1))
-			now := testTime.UnixNano()
 			b.ReportAllocs()
 			for b.Loop() {
-				r, err := v.check(context.Background(), set, tok, nil)
-				if err != nil {
+				if _, _, err := v.check(context.Background(), set, tok, nil); err != nil {
 					b.Fatal(err)
 				}
-				v.known.put(tok, r, now)
 			}
 		})
 	}
