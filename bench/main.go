@@ -35,6 +35,7 @@ func main() {
 		only    = flag.String("only", "", "trials, separated by commas (default: all)")
 		strict  = flag.Bool("strict", false, "fail where a goal is missed")
 		out     = flag.String("out", "results", "folder for the results")
+		profile = flag.String("profile", "", "write a CPU profile of the gate to this file instead of results")
 	)
 	flag.Parse()
 	p := plan{quick: *quick, rounds: *rounds, seconds: *seconds, only: map[string]bool{}}
@@ -46,7 +47,13 @@ func main() {
 			p.only[name] = true
 		}
 	}
-	missed, err := compare(p, *binary, *other, *out)
+	if *profile != "" {
+		p.rounds = min(p.rounds, 2)
+		for _, name := range profiledTrials {
+			p.only[name] = true
+		}
+	}
+	missed, err := compare(p, *binary, *other, *out, *profile)
 	fail(err)
 	if *strict && missed > 0 {
 		fail(fmt.Errorf("%d goals were missed", missed))
@@ -67,7 +74,8 @@ func note(format string, args ...any) {
 
 // compare runs the comparison, writes its results, and gives the number of
 // goals that were missed.
-func compare(p plan, binary, other, out string) (missed int, err error) {
+// With a profile it writes that instead.
+func compare(p plan, binary, other, out, profile string) (missed int, err error) {
 	cache, err := filepath.Abs(".cache")
 	if err != nil {
 		return 0, err
@@ -103,7 +111,12 @@ func compare(p plan, binary, other, out string) (missed int, err error) {
 	}()
 	l.endOnSignal()
 
-	if l.hopgate, err = build(binary, l.dir); err != nil {
+	if profile == "" {
+		l.hopgate, err = build(binary, l.dir)
+	} else {
+		l.hopgate, err = buildProfiled(l.dir)
+	}
+	if err != nil {
 		return 0, err
 	}
 	for _, s := range []struct {
@@ -143,6 +156,9 @@ func compare(p plan, binary, other, out string) (missed int, err error) {
 			r.Trials = append(r.Trials, t)
 		}
 		l.stopAll()
+	}
+	if profile != "" {
+		return 0, mergeProfiles(l.dir, profile)
 	}
 	r.Seconds = time.Since(began).Seconds()
 	return r.publish(out)
