@@ -71,7 +71,7 @@ func mergeProfiles(dir, to string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("go", append([]string{"tool", "pprof", "-proto", "-output=" + to}, files...)...)
+	cmd := exec.Command("go", append([]string{"tool", "pprof", "-symbolize=none", "-proto", "-output=" + to}, files...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("can't merge the profiles: %w: %s", err, bytes.TrimSpace(out))
 	}

@@ -421,7 +421,7 @@ func (f *fetching) do(ctx context.Context, t *cache.Transfer) (*cache.Answer, er
 		}
 	}
 	resp := new(upstream.Response)
-	m, err := rt.pool.ask(ctx, time.Now(), q, resp)
+	m, err := rt.pool.ask(ctx, time.Time{}, q, resp)
 	f.measured(m)
 	if err != nil {
 		resp.Release()

@@ -98,7 +98,6 @@ type exchange struct {
 	lookup     cache.Query
 	tags       []cache.Tag
 	relayed    relayed
-	record     telemetry.Record
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -136,7 +135,6 @@ func release(x *exchange) {
 	x.requestID, x.clientText = x.requestID[:0], x.clientText[:0]
 	x.scratch, x.key = small(x.scratch), small(x.key)
 	x.contentBuf, x.filterBuf, x.arena = small(x.contentBuf), small(x.filterBuf), small(x.arena)
-	x.record = telemetry.Record{}
 	exchanges.Put(x)
 }
 

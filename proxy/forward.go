@@ -95,7 +95,9 @@ func (x *exchange) buildRequest() {
 				continue
 			}
 		}
-		q.Add(f.name, value)
+		// The guard has judged name and value, and what frames a message is never
+		// forwarded.
+		q.AddTrusted(f.name, value)
 	}
 	x.arena = x.arena[:0]
 	if !shared && len(rt.Config.Request.Cookies) > 0 {
@@ -111,11 +113,11 @@ func (x *exchange) buildRequest() {
 	if !shared {
 		at := len(x.arena)
 		x.arena = x.appendForwardedFor(x.arena)
-		q.Add("X-Forwarded-For", lend(x.arena[at:]))
+		q.AddTrusted("X-Forwarded-For", lend(x.arena[at:]))
 	}
-	q.Add("X-Forwarded-Proto", x.scheme)
-	q.Add("X-Forwarded-Host", x.authority)
-	q.Add("Via", x.via())
+	q.AddTrusted("X-Forwarded-Proto", x.scheme)
+	q.AddTrusted("X-Forwarded-Host", x.authority)
+	q.AddTrusted("Via", x.via())
 	q.Add(x.snapshot.requestID, lend(x.requestID))
 	for i := range out.Headers {
 		q.Add(out.Headers[i].Name, lend(out.Headers[i].Value))

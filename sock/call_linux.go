@@ -7,13 +7,13 @@ import (
 	"unsafe"
 )
 
-// The calls by which an exchange looks, sends and receives. None of them can
+// The calls by which connections look, send and receive. None of them can
 // wait, whatever the socket's mode, so that the scheduler need not be told of
 // them: that would cost a tenth of a microsecond each time. They go past the
 // file layer of the kernel, which read and write go through.
 //
 // Under the sanitizers, which must know what is read and written, the system
-// library makes the calls; see socket_unix.go.
+// library makes the calls; see call_unix.go.
 
 // largeSend is what is sent in so long a time that the scheduler must know:
 // on the loopback interface the receiver's work is done in the sender's call.

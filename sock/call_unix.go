@@ -4,7 +4,7 @@ package sock
 
 import "syscall"
 
-// The calls by which an exchange looks, sends and receives, through the
+// The calls by which connections look, send and receive, through the
 // system library.
 
 // Peek tells how many bytes, one at most, could be received.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"hopgate/sock"
 )
 
 // open takes over a connection that was just made.
@@ -44,7 +46,7 @@ func (l *link) takeTurns() error {
 // whether the exchange is over.
 func (l *link) advance(fd uintptr) bool {
 	if l.phase == reading {
-		n, errno := receive(fd, l.in)
+		n, errno := sock.Receive(fd, l.in)
 		switch errno {
 		case 0:
 			l.n = n
@@ -60,7 +62,7 @@ func (l *link) advance(fd uintptr) bool {
 		return true
 	}
 	l.phase = writing
-	n, errno := send(fd, l.out)
+	n, errno := sock.Send(fd, l.out)
 	switch errno {
 	case 0:
 		l.wrote = n
@@ -80,7 +82,7 @@ func (l *link) advance(fd uintptr) bool {
 // waiting tells whether anything is there to be read: bytes, an end, or an
 // error.
 func waiting(fd uintptr) bool {
-	_, errno := peek(fd)
+	_, errno := sock.Peek(fd)
 	return errno != syscall.EAGAIN
 }
 
@@ -92,7 +94,7 @@ func (l *link) quiet() bool {
 // readStill reads without waiting.
 func (l *link) readStill(b []byte) (n int, err error) {
 	var errno syscall.Errno
-	failed := l.raw.Control(func(fd uintptr) { n, errno = receive(fd, b) })
+	failed := l.raw.Control(func(fd uintptr) { n, errno = sock.Receive(fd, b) })
 	switch {
 	case failed != nil:
 		return 0, failed
