@@ -60,7 +60,7 @@ func (b *builder) list(kind string, exprs []config.Expr, rules *[]rule) {
 		x := b.expression(e.Text, at)
 		b.truth(x, e)
 		rl := &(*rules)[i]
-		*rl = rule{name: ruleName(kind, i), x: x, eval: fault}
+		*rl = rule{name: ruleName(kind, i), text: e.Text, eval: fault}
 		if b.r.Config.Anonymous && x.who {
 			b.warn(at(mention{line: 1}), "nobody is signed in on an anonymous route, so that principal is empty in this rule")
 		}
@@ -112,7 +112,7 @@ func (b *builder) use(name string, pos config.Position) {
 		return
 	}
 	x := b.named[name]
-	b.r.named = append(b.r.named, namedRule{name: name, x: x})
+	b.r.named = append(b.r.named, namedRule{name: name, text: x.text})
 	b.note(x, func(mention) config.Position { return pos }, "rules."+name+" reads ")
 	if b.clerk {
 		b.permissions(x, exprPlace(b.cfg.Rules[name]))
@@ -228,10 +228,11 @@ func (b *builder) bindRule(name string) {
 	if n.eval != nil {
 		return
 	}
-	for _, m := range n.x.rules {
+	x := b.named[name]
+	for _, m := range x.rules {
 		b.bindRule(m.text)
 	}
-	f, err := b.rule(n.x)
+	f, err := b.rule(x)
 	if err != nil {
 		b.errs.Addf(b.cfg.Rules[name].Pos(1, 0), "the rule can't be compiled: %v", err)
 	}

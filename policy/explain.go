@@ -51,11 +51,13 @@ func (r *Route) Explain(m *Match, in *Request, who *token.Principal) (Decision, 
 		rules []rule
 	}{{"deny", r.deny}, {"allow", r.allow}} {
 		for i, rl := range list.rules {
-			t := RuleTrace{List: list.name, Index: i, Text: rl.x.text}
+			t := RuleTrace{List: list.name, Index: i, Text: rl.text}
 			v, err := rl.eval(e)
 			t.Result = result(v, err)
-			if rl.x.checked != nil {
-				t.Parts = (&explainer{e: e}).parts(rl.x, rl.x.checked.Expr(), 0)
+			// Only explanations need the expression itself: it is parsed
+			// anew, so that nobody else has to keep it.
+			if x := parse(rl.text); x.checked != nil {
+				t.Parts = (&explainer{e: e}).parts(x, x.checked.Expr(), 0)
 			}
 			traces = append(traces, t)
 		}
@@ -98,10 +100,13 @@ func (x *explainer) parts(of *expression, e ast.Expr, depth int) []Part {
 // ruleParts lists the parts of a named rule.
 func (x *explainer) ruleParts(name string, depth int) []Part {
 	rule := x.e.route.use(name)
-	if rule == nil || rule.x.checked == nil || slices.Contains(x.rules, name) {
+	if rule == nil || slices.Contains(x.rules, name) {
 		return nil
 	}
-	of := rule.x
+	of := parse(rule.text)
+	if of.checked == nil {
+		return nil
+	}
 	x.rules = append(x.rules, name)
 	defer func() { x.rules = x.rules[:len(x.rules)-1] }()
 	return x.parts(of, of.checked.Expr(), depth)

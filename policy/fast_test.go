@@ -202,7 +202,7 @@ func heldTogether(t *testing.T, g grammar) {
 	if err := errs.Err(); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	x := p.routes[0].allow[0].x
+	x := parse(p.routes[0].allow[0].text)
 	program, err := plan(x.checked, x.comprehension)
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)

@@ -67,14 +67,14 @@ type Route struct {
 // rule is an item of a route's deny or allow list.
 type rule struct {
 	name string // deny[0], allow[1]
-	x    *expression
+	text string
 	eval boolFunc
 }
 
 // namedRule is a named rule as it is for a route.
 type namedRule struct {
 	name string
-	x    *expression
+	text string
 	eval boolFunc // nil before it is bound
 }
 
