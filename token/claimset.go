@@ -55,8 +55,7 @@ func readClaimSet(payload string, room int) (claimSet, error) {
 	if d.next() != '{' {
 		return nil, fmt.Errorf("it does not start with {: %w", errJSON)
 	}
-	var first [2 * namesInRow]string
-	n := names{list: first[:0]}
+	var n names
 	set := make(claimSet, 0, room)
 	if err := d.passObject(0, &n, &set); err != nil {
 		return nil, err
@@ -67,8 +66,8 @@ func readClaimSet(payload string, room int) (claimSet, error) {
 	return set, nil
 }
 
-// names are the names of the objects that are being read, those of the outer
-// ones first.
+// names are the names of the objects within the first that are being read,
+// those of the outer ones first.
 type names struct{ list []string }
 
 // passObject passes over an object, whose members it appends to set where set
@@ -82,9 +81,12 @@ func (d *decoder) passObject(depth int, n *names, set *claimSet) error {
 		d.i++
 		return nil
 	}
+	if set == nil && n.list == nil {
+		n.list = make([]string, 0, namesInRow)
+	}
 	outer := len(n.list)
 	var many map[string]struct{}
-	for {
+	for count := 0; ; count++ {
 		if d.next() != '"' {
 			return d.fail("a name is missing")
 		}
@@ -92,22 +94,30 @@ func (d *decoder) passObject(depth int, n *names, set *claimSet) error {
 		if err != nil {
 			return err
 		}
-		if own := n.list[outer:]; many == nil && len(own) == namesInRow {
+		if count == namesInRow {
 			many = make(map[string]struct{}, 4*namesInRow)
-			for _, other := range own {
+			for _, other := range n.list[outer:] {
 				many[other] = struct{}{}
 			}
+			if set != nil {
+				for _, m := range *set {
+					many[m.name] = struct{}{}
+				}
+			}
 		}
-		if many == nil {
-			if slices.Contains(n.list[outer:], name) {
-				return d.fail("a name occurs twice")
-			}
-			n.list = append(n.list, name)
-		} else {
-			if _, twice := many[name]; twice {
-				return d.fail("a name occurs twice")
-			}
+		twice := false
+		switch {
+		case many != nil:
+			_, twice = many[name]
 			many[name] = struct{}{}
+		case set != nil:
+			twice = set.get(name).kind != absent
+		default:
+			twice = slices.Contains(n.list[outer:], name)
+			n.list = append(n.list, name)
+		}
+		if twice {
+			return d.fail("a name occurs twice")
 		}
 		if d.next() != ':' {
 			return d.fail("a colon is missing")
