@@ -131,9 +131,9 @@ type starter struct {
 
 func newStarter(p token.Preset) *starter {
 	// Clerk is identity provider and backend in one.
-	endpoint, secret := "https://backend.example.com", "BACKEND_SECRET_KEY"
+	endpoint, secret := "https://backend.example.com", "BACKEND_SECRET_KEY" //nolint:gosec // a variable's name
 	if p.Name == "clerk" {
-		endpoint, secret = "https://api.clerk.com", "CLERK_SECRET_KEY"
+		endpoint, secret = "https://api.clerk.com", "CLERK_SECRET_KEY" //nolint:gosec // a variable's name
 	}
 	s := &starter{
 		secret: secret,
