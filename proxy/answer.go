@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"hopgate/policy"
@@ -110,6 +111,25 @@ func (x *exchange) refuse(r policy.Reason) {
 // imfFixdate is the form of a date (RFC 9110 section 5.6.7).
 const imfFixdate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
+// date is the text of a Date field, which is written once a second.
+type date struct{ now atomic.Pointer[dated] }
+
+type dated struct {
+	second int64
+	text   []byte
+}
+
+// of gives the date of a moment; it never changes.
+func (d *date) of(t time.Time) []byte {
+	second := t.Unix()
+	now := d.now.Load()
+	if now == nil || now.second != second {
+		now = &dated{second, t.UTC().AppendFormat(nil, imfFixdate)}
+		d.now.Store(now)
+	}
+	return now.text
+}
+
 // finishHead adds the fields that every answer has.
 func (x *exchange) finishHead() {
 	if x.cors != nil {
@@ -118,8 +138,7 @@ func (x *exchange) finishHead() {
 	x.answer.addBytes(x.snapshot.requestIDName, x.requestID)
 	x.answered = x.moment()
 	if !x.dated {
-		x.scratch = x.answered.UTC().AppendFormat(x.scratch[:0], imfFixdate)
-		x.answer.addBytes(nameDate, x.scratch)
+		x.answer.addBytes(nameDate, x.gate.date.of(x.answered))
 	}
 	x.scratch = appendServerTiming(x.scratch[:0], x.hop(x.answered), x.upstreamTime)
 	x.answer.addBytes(nameServerTiming, x.scratch)

@@ -287,3 +287,22 @@ func TestShutdownUnderLoad(t *testing.T) {
 		t.Errorf("%d requests were lost", n)
 	}
 }
+
+// TestDate writes the date of the moment, whatever was asked for before.
+func TestDate(t *testing.T) {
+	var d date
+	at := time.Date(2026, 1, 2, 3, 4, 5, 999, time.UTC)
+	for _, c := range []struct {
+		after time.Duration
+		want  string
+	}{
+		{0, "Fri, 02 Jan 2026 03:04:05 GMT"}, {time.Second - 1000, "Fri, 02 Jan 2026 03:04:05 GMT"},
+		{time.Second, "Fri, 02 Jan 2026 03:04:06 GMT"}, {-time.Hour, "Fri, 02 Jan 2026 02:04:05 GMT"},
+	} {
+		for range 2 {
+			if got := string(d.of(at.Add(c.after).In(time.FixedZone("", 3600)))); got != c.want {
+				t.Errorf("%v: %q, want %q", c.after, got, c.want)
+			}
+		}
+	}
+}

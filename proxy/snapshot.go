@@ -33,6 +33,7 @@ type Gate struct {
 	// realTime says that now is time.Now.
 	realTime bool
 	tunnels  tunnels
+	date     date
 }
 
 // Options are what a Gate needs besides a configuration.
