@@ -94,8 +94,11 @@ func (x *exchange) refuse(r policy.Reason) {
 	if p.challenge != "" {
 		x.answer.add("WWW-Authenticate", p.challenge)
 	}
-	if r == policy.MethodNotAllowed {
+	switch r {
+	case policy.MethodNotAllowed:
 		x.answer.add("Allow", x.allow)
+	case policy.Overloaded:
+		x.answer.add("Retry-After", "1")
 	}
 	if p.outcome.Close {
 		x.answer.closeAfter()

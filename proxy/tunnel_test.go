@@ -161,7 +161,7 @@ func TestWebSocketLimitsAndExpiry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, resp, err := w.dial(t, "/socket/alice", long); err == nil || resp == nil || resp.StatusCode != 503 {
+	if _, resp, err := w.dial(t, "/socket/alice", long); err == nil || resp == nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" {
 		t.Errorf("a third: %v %v", resp, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
