@@ -27,12 +27,13 @@ type conn struct {
 	writeUntil   time.Time // the deadline that was set here last
 
 	lot       *lot
-	home      *handoff      // where it goes on after it was parked
-	parkedFor time.Duration // at most
-	parking   atomic.Bool   // the transport lets go of it, to have it parked
-	before    uint64        // messages that the transport has not counted
-	request   wire.Request  // the one on the express way
-	serving   atomic.Int32  // a serving
+	home      *handoff                            // where it goes on after it was parked
+	parkedFor time.Duration                       // at most
+	parking   atomic.Bool                         // the transport lets go of it, to have it parked
+	before    uint64                              // messages that the transport has not counted
+	request   wire.Request                        // the one on the express way
+	serving   atomic.Int32                        // a serving
+	express   func() (now time.Time, goesOn bool) // answerRequest, bound once
 
 	// abandon is called where the connection closes before what was to take
 	// it over has begun.
@@ -72,6 +73,12 @@ func newConn(c net.Conn, g *guarded) *conn {
 		out.scheme = "https"
 		state := t.ConnectionState()
 		out.cert, out.clients = certificateOf(&state), clientsOf(t)
+	}
+	out.express = out.answerRequest
+	if known, ok := c.(*counted); ok {
+		if direct, ok := known.Conn.(wire.Looper); ok {
+			out.LoopBy(direct)
+		}
 	}
 	out.presence, out.watcher = newPresence(out), g.watcher
 	g.watcher.add(out)

@@ -38,26 +38,15 @@ func (c *conn) Read(b []byte) (int, error) {
 	if c.State() == wire.Idle {
 		c.serving.CompareAndSwap(delegated, resting)
 	}
-	var now time.Time
-	for {
-		n, whole, err := c.ReadRequest(b, &c.request, now)
-		switch {
-		case whole:
-			c.before++
-			var goesOn bool
-			if now, goesOn = c.express(); !goesOn {
-				return 0, io.EOF
-			}
-		case n > 0 && !c.serving.CompareAndSwap(resting, delegated) && c.serving.Load() != delegated:
-			return 0, io.EOF // retired
-		default:
-			if err == errParked { //nolint:errorlint // the guard gives it bare
-				c.parking.Store(true)
-				c.request.Lines = nil
-			}
-			return n, err
-		}
+	n, err := c.ReadRequests(b, &c.request, c.express)
+	if n > 0 && !c.serving.CompareAndSwap(resting, delegated) && c.serving.Load() != delegated {
+		return 0, io.EOF // retired
 	}
+	if err == errParked { //nolint:errorlint // the guard gives it bare
+		c.parking.Store(true)
+		c.request.Lines = nil
+	}
+	return n, err
 }
 
 // retire closes the connection if nobody is at work on it.
@@ -67,9 +56,10 @@ func (c *conn) retire() {
 	}
 }
 
-// express answers the request whose head was read. It tells whether the
+// answerRequest answers the request whose head was read. It tells whether the
 // connection goes on, and the time by the system's clock where it knows it.
-func (c *conn) express() (now time.Time, goesOn bool) {
+func (c *conn) answerRequest() (now time.Time, goesOn bool) {
+	c.before++
 	if !c.serving.CompareAndSwap(resting, busy) {
 		return now, false
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -88,8 +89,8 @@ func TestDeadlines(t *testing.T) {
 		t.Errorf("%q, %v", got[:n], err)
 	}
 	// Nobody reads: the write stops somewhere, and says where.
-	_ = ours.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
 	sent := make([]byte, 64<<20)
+	_ = ours.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 	n, err := ours.Write(sent)
 	if !errors.Is(err, os.ErrDeadlineExceeded) || n == 0 || n == len(sent) {
 		t.Fatalf("wrote %d: %v", n, err)
@@ -114,6 +115,109 @@ func TestClose(t *testing.T) {
 	}
 	if _, err := ours.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("write: %v", err)
+	}
+}
+
+// exchanged has a client send parts and get an answer to each, and ends the
+// connection with the last in the way that end has. It gives what the loop
+// read, and how it ended.
+func exchanged(t *testing.T, room, parts int, end func(c *net.TCPConn)) (got []string, err error) {
+	t.Helper()
+	ours, theirs := pair(t)
+	_ = ours.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	var client sync.WaitGroup
+	client.Go(func() {
+		answer := make([]byte, 2)
+		for i := range parts {
+			_, _ = theirs.Write([]byte{'a' + byte(i), '0', '1', '2', '3', '4', '5', '6'})
+			if i == parts-1 {
+				end(theirs.(*net.TCPConn))
+			}
+			_, _ = io.ReadFull(theirs, answer)
+		}
+	})
+	defer client.Wait()
+	b, sum := make([]byte, room), 0
+	_, err = ours.(*Conn).ReadLoop(b, func(n int) bool {
+		got = append(got, string(b[:n]))
+		if sum += n; sum%8 == 0 {
+			_, err := ours.Write([]byte("ok"))
+			return err == nil
+		}
+		return true
+	})
+	_ = ours.Close()
+	return got, err
+}
+
+// TestReadLoop reads part after part, and sees how the connection ends.
+func TestReadLoop(t *testing.T) {
+	half := func(c *net.TCPConn) { _ = c.CloseWrite() }
+	stay := func(*net.TCPConn) {}
+	for name, c := range map[string]struct {
+		room, parts int
+		end         func(*net.TCPConn)
+		want        error
+	}{
+		"one part, and the end":         {64, 1, half, io.EOF},
+		"three parts":                   {64, 3, stay, os.ErrDeadlineExceeded},
+		"three parts, and the end":      {64, 3, half, os.ErrDeadlineExceeded}, // see ReadLoop
+		"parts that fill the buffer":    {8, 3, half, io.EOF},
+		"parts larger than the buffer":  {3, 3, stay, os.ErrDeadlineExceeded},
+		"parts larger, and the end":     {4, 3, half, io.EOF},
+		"three parts, and no one there": {64, 3, func(c *net.TCPConn) { _ = c.SetLinger(0); _ = c.Close() }, syscall.ECONNRESET},
+	} {
+		got, err := exchanged(t, c.room, c.parts, c.end)
+		seen := c.want == os.ErrDeadlineExceeded && errors.Is(err, io.EOF) && name != "three parts" // the end came on its own
+		if !errors.Is(err, c.want) && !seen && !(c.want == syscall.ECONNRESET && err == nil) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+		if all := strings.Join(got, ""); len(all) != 8*c.parts && c.want != syscall.ECONNRESET {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// TestReadLoopStops gives what each was called with last, and goes on from
+// there.
+func TestReadLoopStops(t *testing.T) {
+	ours, theirs := pair(t)
+	b := make([]byte, 64)
+	for range 3 {
+		if _, err := theirs.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := ours.(*Conn).ReadLoop(b, func(int) bool { return false }); string(b[:n]) != "hello" || err != nil {
+			t.Errorf("%q, %v", b[:n], err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := ours.(*Conn).ReadLoop(b, func(int) bool { return true })
+		done <- err
+	}()
+	_ = ours.Close()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
+// TestReadLoopPipelined loses nothing where parts come before the answer to
+// those before.
+func TestReadLoopPipelined(t *testing.T) {
+	ours, theirs := pair(t)
+	const parts = 20_000
+	go func() {
+		part := []byte("01234567")
+		for range parts {
+			_, _ = theirs.Write(part)
+		}
+	}()
+	_ = ours.SetReadDeadline(time.Now().Add(20 * time.Second))
+	sum := 0
+	b := make([]byte, 32)
+	if _, err := ours.(*Conn).ReadLoop(b, func(n int) bool { sum += n; return sum < 8*parts }); err != nil || sum != 8*parts {
+		t.Errorf("%d bytes came: %v", sum, err)
 	}
 }
 

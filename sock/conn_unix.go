@@ -16,9 +16,17 @@ import (
 type Conn struct {
 	*net.TCPConn
 
-	raw syscall.RawConn
-	in  turn
-	out turn
+	raw  syscall.RawConn
+	in   turn
+	out  turn
+	loop loop
+}
+
+// loop is what a ReadLoop does next.
+type loop struct {
+	step  func(fd uintptr) (done bool)
+	each  func(n int) (more bool)
+	again bool // nobody knows yet whether there is more to read
 }
 
 // turn is one direction: what is under way, and the function that does as
@@ -43,7 +51,7 @@ func New(c net.Conn) net.Conn {
 		return c
 	}
 	s := &Conn{TCPConn: tcp, raw: raw}
-	s.in.step, s.out.step = s.receive, s.send
+	s.in.step, s.out.step, s.loop.step = s.receive, s.send, s.receiveEach
 	return s
 }
 
@@ -88,6 +96,55 @@ func (c *Conn) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return n, nil
+}
+
+// ReadLoop reads into b and calls each with the number of bytes, over and
+// over, until each tells to stop: then it gives the number that each was
+// called with last. Else it gives the error of a read.
+//
+// From the second time on it waits before it reads, where a read has brought
+// less than there was room for: by what comes after the poller wakes it, and
+// what came with that read it has got. What it does not see then is an end
+// that came together with such bytes, until a deadline passes or a write
+// fails.
+//
+// each may write to the connection and set deadlines, but neither read from
+// it nor close it.
+func (c *Conn) ReadLoop(b []byte, each func(n int) (more bool)) (int, error) {
+	t := &c.in
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b, t.n = b, 0
+	c.loop.each, c.loop.again = each, true
+	err := c.raw.Read(c.loop.step)
+	t.b, c.loop.each = nil, nil
+	switch {
+	case err != nil:
+		return 0, err
+	case t.failure != 0:
+		return 0, c.fault("read", t.failure)
+	case t.n == 0:
+		return 0, io.EOF
+	}
+	return t.n, nil
+}
+
+func (c *Conn) receiveEach(fd uintptr) bool {
+	t, l := &c.in, &c.loop
+	for {
+		t.n, t.failure = Receive(fd, t.b)
+		if t.failure != 0 || t.n == 0 {
+			return t.failure != syscall.EAGAIN
+		}
+		again := l.again || t.n == len(t.b)
+		l.again = false
+		if !l.each(t.n) {
+			return true
+		}
+		if !again {
+			return false
+		}
+	}
 }
 
 // Write implements net.Conn.

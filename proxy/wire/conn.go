@@ -53,6 +53,10 @@ type Conn struct {
 	// 0 while none is.
 	faulty uint64
 
+	looper   Looper // nil: Conn is read
+	each     func(n int) bool
+	requests requests
+
 	// word holds the State in its low three bits and the number of messages
 	// above.
 	word atomic.Uint64

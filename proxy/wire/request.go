@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"io"
 	"time"
 	"unsafe"
 )
@@ -18,31 +19,76 @@ type Request struct {
 // Line is one field line, the value without the white space around it.
 type Line struct{ Name, Value string }
 
-// ReadRequest reads like Read. Where what was read is exactly one message of the
-// usual kind it is also taken apart into r, which is then whole: a request of
-// HTTP/1.1 in origin form without a body, whose connection goes on and that
-// asks nothing of it. Everything else is left to who parses the bytes, and r
-// is undefined then.
+// Looper is a connection that reads into b and calls each with the number of
+// bytes, over and over, until each tells to stop: then it gives the number
+// that each was called with last. Else it gives the error of a read.
+type Looper interface {
+	ReadLoop(b []byte, each func(n int) (more bool)) (n int, err error)
+}
+
+// LoopBy has ReadRequests read by l, which must give the bytes that the guarded
+// connection would. It is to be called before the first read.
+func (c *Conn) LoopBy(l Looper) { c.looper, c.each = l, c.next }
+
+// ReadRequests reads like Read. But where what was read is exactly one message
+// of the usual kind it takes it apart into r, calls answer, and reads on: a
+// request of HTTP/1.1 in origin form without a body, whose connection goes on
+// and that asks nothing of it. Everything else is left to who parses the
+// bytes.
 //
 // The message has been judged by the same rules either way; r only spares
-// another reading. now is a moment not long ago, or zero where the caller knows
-// none.
-func (c *Conn) ReadRequest(b []byte, r *Request, now time.Time) (n int, whole bool, err error) {
+// another reading. answer tells whether the connection goes on, else
+// ReadRequests gives io.EOF, and the time, where it knows one not long ago.
+func (c *Conn) ReadRequests(b []byte, r *Request, answer func() (now time.Time, goesOn bool)) (int, error) {
 	if c.fault != nil || c.parser.at != atStart || len(b) == 0 || c.State() == Released {
-		n, err = c.Read(b)
-		return n, false, err
+		return c.Read(b)
 	}
-	if err := c.arm(now); err != nil {
-		return 0, false, err
+	if err := c.arm(time.Time{}); err != nil {
+		return 0, err
 	}
-	n, err = c.Conn.Read(b)
-	if n > 0 && c.State() != Released && c.parser.whole(b[:n], r) {
-		c.parser.messages++
-		c.publish()
-		return n, true, nil
+	c.requests = requests{b, r, answer, nil}
+	defer func() { c.requests = requests{} }()
+	var n int
+	var err error
+	if c.looper != nil {
+		n, err = c.looper.ReadLoop(b, c.each)
+	} else {
+		for {
+			if n, err = c.Conn.Read(b); n <= 0 || !c.next(n) {
+				break
+			}
+		}
 	}
-	n, err = c.judge(b, n, err)
-	return n, false, err
+	if c.requests.end != nil {
+		return 0, c.requests.end
+	}
+	return c.judge(b, n, err)
+}
+
+// requests is what ReadRequests is about.
+type requests struct {
+	b      []byte
+	r      *Request
+	answer func() (now time.Time, goesOn bool)
+	end    error // why the connection does not go on
+}
+
+// next has the request answered that was read, and tells whether another is to
+// be read.
+func (c *Conn) next(n int) bool {
+	q := &c.requests
+	if c.State() == Released || !c.parser.whole(q.b[:n], q.r) {
+		return false
+	}
+	c.parser.messages++
+	c.publish()
+	now, goesOn := q.answer()
+	if !goesOn {
+		q.end = io.EOF
+		return false
+	}
+	q.end = c.arm(now)
+	return q.end == nil
 }
 
 // whole takes one whole message of the usual kind apart. Whatever it is in

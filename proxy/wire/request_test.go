@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/textproto"
@@ -107,45 +108,86 @@ func (c *inTurn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestReadRequest reads whole requests and others from one connection.
-func TestReadRequest(t *testing.T) {
-	const one, two = "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n", "GET /2 HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n"
-	parts := []string{one, two, one + two, two[:20], two[20:], one, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n", "hi", two, "\r\n"}
-	c := NewConn(&inTurn{parts: parts}, Limits{})
-	buf := make([]byte, 4096)
-	var r Request
-	for i, part := range parts[:len(parts)-1] {
-		n, whole, err := c.ReadRequest(buf, &r, time.Time{})
-		if err != nil || string(buf[:n]) != part {
-			t.Fatalf("%d: %q, %v", i, buf[:n], err)
+// looping is an inTurn that reads on its own.
+type looping struct{ *inTurn }
+
+func (l looping) ReadLoop(b []byte, each func(n int) (more bool)) (int, error) {
+	for {
+		n, err := l.Read(b)
+		if err != nil || !each(n) {
+			return n, err
 		}
-		if want := i == 0 || i == 1 || i == 5 || i == 8; whole != want {
-			t.Errorf("%q: whole is %v", part, whole)
-		}
-		if whole && (r.Method != "GET" || r.Target != part[4:6] || r.Host != "h") {
-			t.Errorf("%q is read as %+v", part, r)
-		}
-	}
-	if n := c.Messages(); n != 8 {
-		t.Errorf("%d messages", n)
-	}
-	if n, whole, err := c.ReadRequest(buf, &r, time.Time{}); n != 1 || whole || err != nil || c.State() != Refused {
-		t.Errorf("an empty line: %d, %v, %v, %v", n, whole, err, c.State())
-	}
-	if n, whole, err := c.ReadRequest(buf, &r, time.Time{}); n != 0 || whole || err == nil {
-		t.Errorf("after the fault: %d, %v, %v", n, whole, err)
 	}
 }
 
-func BenchmarkReadRequest(b *testing.B) {
+// TestReadRequests reads whole requests and others from one connection, which
+// is read in a loop of its own or not.
+func TestReadRequests(t *testing.T) {
+	const one, two = "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n", "GET /2 HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n"
+	for _, loops := range []bool{false, true} {
+		source := &inTurn{parts: []string{
+			one, two, one + two, one, two[:20], two[20:], "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n", "hi", two, "\r\n",
+		}}
+		c := NewConn(source, Limits{})
+		if loops {
+			c.LoopBy(looping{source})
+		}
+		buf := make([]byte, 4096)
+		var r Request
+		answered := ""
+		answer := func() (time.Time, bool) {
+			answered += r.Method + r.Target + r.Host + " "
+			return time.Time{}, true
+		}
+		for i, want := range []string{one + two, two[:20], two[20:], "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n", "hi", "?"} {
+			n, err := c.ReadRequests(buf, &r, answer)
+			if err != nil || string(buf[:n]) != want {
+				t.Fatalf("%d: %q, %v", i, buf[:n], err)
+			}
+		}
+		if answered != "GET/1h GET/2h GET/1h GET/2h " {
+			t.Errorf("answered were %q", answered)
+		}
+		if n := c.Messages(); n != 8 || c.State() != Refused {
+			t.Errorf("%d messages, %v", n, c.State())
+		}
+		if n, err := c.ReadRequests(buf, &r, answer); n != 0 || err == nil {
+			t.Errorf("after the fault: %d, %v", n, err)
+		}
+	}
+}
+
+// TestReadRequestsUntil ends where an answer does, and where the bytes do.
+func TestReadRequestsUntil(t *testing.T) {
+	for _, loops := range []bool{false, true} {
+		source := &inTurn{parts: []string{usual, usual, usual}}
+		c := NewConn(source, Limits{})
+		if loops {
+			c.LoopBy(looping{source})
+		}
+		left := 2
+		var r Request
+		answer := func() (time.Time, bool) { left--; return time.Now(), left != 0 }
+		for range 2 {
+			if n, err := c.ReadRequests(make([]byte, 4096), &r, answer); n != 0 || !errors.Is(err, io.EOF) {
+				t.Errorf("%d, %v", n, err)
+			}
+		}
+		if left != -1 || c.Messages() != 3 {
+			t.Errorf("%d left, %d messages", left, c.Messages())
+		}
+	}
+}
+
+func BenchmarkReadRequests(b *testing.B) {
 	c := NewConn(&endless{data: []byte(usual)}, Limits{})
 	buf := make([]byte, 64<<10)
 	var r Request
 	b.ReportAllocs()
-	for b.Loop() {
-		if _, whole, err := c.ReadRequest(buf, &r, time.Time{}); err != nil || !whole {
-			b.Fatal(whole, err)
-		}
+	left := b.N
+	b.ResetTimer()
+	if _, err := c.ReadRequests(buf, &r, func() (time.Time, bool) { left--; return time.Time{}, left > 0 }); !errors.Is(err, io.EOF) {
+		b.Fatal(err)
 	}
 }
 
