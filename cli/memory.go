@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"log/slog"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 const (
@@ -21,6 +25,19 @@ const (
 	// to be given back: so much is free after an ordinary collection.
 	spareBytes = 8 << 20
 )
+
+// limitMemory has the collector work harder as the process comes near the
+// memory that its container gives it, so that it is not killed for what is
+// garbage. GOMEMLIMIT, where it is set, holds instead.
+func limitMemory(log *slog.Logger, container memlimit.Provider) {
+	limit, err := memlimit.Set(memlimit.WithProvider(container))
+	switch {
+	case err != nil:
+		log.Warn("the container's memory limit can't be read; set GOMEMLIMIT", "error", err.Error())
+	case limit != math.MaxInt64:
+		log.Info("the memory is limited", "bytes", limit)
+	}
+}
 
 var putOff sync.Once
 

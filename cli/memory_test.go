@@ -1,12 +1,19 @@
 package cli
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 // TestGiveBack gives back what is free, and tells free memory from used.
@@ -27,6 +34,36 @@ func TestGiveBack(t *testing.T) {
 	giveBack()
 	if got := released(); got+size/2 < before {
 		t.Errorf("of %d bytes %d are given back, before it were %d", size, got, before)
+	}
+}
+
+// TestLimitMemory takes nine tenths of what the container gives, unless
+// GOMEMLIMIT says something else.
+func TestLimitMemory(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	if v, set := os.LookupEnv("GOMEMLIMIT"); set {
+		t.Setenv("GOMEMLIMIT", v) // restores it
+		_ = os.Unsetenv("GOMEMLIMIT")
+	}
+	var text bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&text, nil))
+	limitMemory(log, memlimit.Limit(1000<<20))
+	if got := debug.SetMemoryLimit(-1); got != 900<<20 {
+		t.Errorf("the limit is %d", got)
+	}
+	limitMemory(log, func() (uint64, error) { return 0, errors.New("no such file") })
+	if got := debug.SetMemoryLimit(-1); got != 900<<20 || !strings.Contains(text.String(), "no such file") {
+		t.Errorf("the limit is %d; %s", got, &text)
+	}
+	limitMemory(log, func() (uint64, error) { return 0, memlimit.ErrNoLimit })
+	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
+		t.Errorf("without a limit it is %d", got)
+	}
+	t.Setenv("GOMEMLIMIT", "123MiB")
+	limitMemory(log, memlimit.Limit(1000<<20))
+	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
+		t.Errorf("GOMEMLIMIT does not hold: %d", got)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
 	"hopgate/admin"
@@ -101,6 +102,7 @@ func serve(ctx context.Context, s Streams, cfg *config.Config, errs *config.Erro
 	}
 	defer r.close()
 
+	limitMemory(r.log, memlimit.FromCgroup)
 	snapshot := r.gate.Compile(cfg, errs)
 	if errs.Len() > 0 {
 		return configFaults(s, errs)
