@@ -105,7 +105,7 @@ func (l *lab) launch(s *server, name, cores string, argv ...string) (*server, er
 	}
 	s.process = p
 	l.running = append(l.running, s)
-	for until := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(15 * time.Second); ; time.Sleep(500 * time.Microsecond) {
 		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", s.port), time.Second)
 		if err == nil {
 			c.Close()

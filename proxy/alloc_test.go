@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"hopgate/policy"
+	"hopgate/telemetry"
 )
 
 // discarded is an answer that goes nowhere.
@@ -122,8 +124,69 @@ func TestForwardAllocations(t *testing.T) {
 	}
 }
 
-func BenchmarkHit(b *testing.B) {
+// memoryConn is a client's connection in memory: it sends the same request
+// over and over, and counts what it is answered.
+type memoryConn struct {
+	net.Conn
+	request []byte
+	left    int // requests to send
+	bytes   int
+}
+
+func (c *memoryConn) Read(b []byte) (int, error) {
+	if c.left == 0 {
+		return 0, io.EOF
+	}
+	c.left--
+	return copy(b, c.request), nil
+}
+
+func (c *memoryConn) Write(b []byte) (int, error)      { c.bytes += len(b); return len(b), nil }
+func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *memoryConn) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1234}
+}
+
+// measuredWorld is one whose log goes nowhere, so that it does not grow.
+func measuredWorld(b *testing.B) *world {
 	w := newWorld(b, settings(measuredRoutes))
+	w.gate.access = telemetry.NewAccessLog(io.Discard)
+	return w
+}
+
+// BenchmarkConnection takes requests from their bytes to those of the answer,
+// all but the system calls.
+func BenchmarkConnection(b *testing.B) {
+	w := measuredWorld(b)
+	token := w.bearer(claims{"sub": "alice", "permissions": []string{"read"}})[1]
+	for name, c := range map[string]struct{ path, token string }{
+		"hit": {"/cached/alice", token}, "denied": {"/cached/bob", token}, "malformed": {"/cached/alice", "Bearer not.a.token"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			memory := &memoryConn{request: []byte("GET " + c.path + " HTTP/1.1\r\nHost: gate.example\r\nUser-Agent: bench\r\nAccept: application/json\r\nAuthorization: " + c.token + "\r\n\r\n")}
+			conn := newConn(memory, &guarded{options: &w.server.options, watcher: w.server.watcher, lot: w.server.lot, http1: w.server.h1})
+			buf := make([]byte, 32<<10)
+			ask := func(n int) {
+				if memory.left = n; n > 0 {
+					if _, err := conn.Read(buf); err != io.EOF {
+						b.Fatal(err)
+					}
+				}
+			}
+			ask(1)
+			b.ReportAllocs()
+			b.ResetTimer()
+			ask(b.N)
+			if memory.bytes < b.N*100 {
+				b.Fatalf("%d bytes are no answer", memory.bytes/b.N)
+			}
+		})
+	}
+}
+
+func BenchmarkHit(b *testing.B) {
+	w := measuredWorld(b)
 	ask := pipeline(w, "/cached/alice", requestLines(w))
 	ask()
 	b.ReportAllocs()
@@ -133,7 +196,7 @@ func BenchmarkHit(b *testing.B) {
 }
 
 func BenchmarkDenied(b *testing.B) {
-	w := newWorld(b, settings(measuredRoutes))
+	w := measuredWorld(b)
 	ask := pipeline(w, "/cached/bob", requestLines(w))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -142,7 +205,7 @@ func BenchmarkDenied(b *testing.B) {
 }
 
 func BenchmarkForward(b *testing.B) {
-	w := newWorld(b, settings(measuredRoutes))
+	w := measuredWorld(b)
 	w.env["BACKEND"] = "http://" + plainBackend(b)
 	w.publish(b.Context(), settings(measuredRoutes))
 	ask := pipeline(w, "/v1/users/alice", requestLines(w))

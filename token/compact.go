@@ -74,7 +74,16 @@ func parseCompact(tok string, seen []*header) (c compact, err error) {
 	return c, err
 }
 
-func malformed(text string) error { return fmt.Errorf("%s: %w", text, ErrMalformed) }
+func malformed(text string) error { return malformedError(text) }
+
+// malformedError says what is wrong with a token that is none. Whoever sends
+// such tokens may send many: the text is put together where it is read.
+type malformedError string
+
+func (e malformedError) Error() string { return string(e) + ": " + ErrMalformed.Error() }
+
+// Unwrap gives ErrMalformed.
+func (malformedError) Unwrap() error { return ErrMalformed }
 
 // decodeBase64 decodes a part of a token, into room where that is large
 // enough.
