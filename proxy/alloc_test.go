@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -169,7 +170,7 @@ func BenchmarkConnection(b *testing.B) {
 			buf := make([]byte, 32<<10)
 			ask := func(n int) {
 				if memory.left = n; n > 0 {
-					if _, err := conn.Read(buf); err != io.EOF {
+					if _, err := conn.Read(buf); !errors.Is(err, io.EOF) {
 						b.Fatal(err)
 					}
 				}
