@@ -95,7 +95,8 @@ func (c *conn) answerRequest() (now time.Time, goesOn bool) {
 		c.serving.Store(resting)
 		return now, false
 	}
-	return now, goesOn
+	// A shutdown that came to close what rests has passed over this one.
+	return now, goesOn && !c.http1.retired.Load()
 }
 
 // mayClose tells whether the connection may be closed now. Where not, it is

@@ -22,6 +22,7 @@ type http1 struct {
 	gate    *Gate
 	server  *fasthttp.Server
 	closing atomic.Bool // every connection ends with its next answer
+	retired atomic.Bool // and those that rest are closed
 }
 
 func newHTTP1(g *Gate, o ServerOptions) *http1 {

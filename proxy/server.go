@@ -196,6 +196,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.watcher.wait(grace)
 		s.settling.Do(func() { close(s.settled) })
 		s.lot.close()
+		s.h1.retired.Store(true) // in this order: who rests from now on sees it, or is seen
 		s.watcher.retire()
 		err1 = s.h1.server.ShutdownWithContext(ctx)
 	})
