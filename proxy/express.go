@@ -42,9 +42,15 @@ func (c *conn) Read(b []byte) (int, error) {
 	if n > 0 && !c.serving.CompareAndSwap(resting, delegated) && c.serving.Load() != delegated {
 		return 0, io.EOF // retired
 	}
-	if err == errParked { //nolint:errorlint // the guard gives it bare
+	switch {
+	case err == errParked: //nolint:errorlint // the guard gives it bare
 		c.parking.Store(true)
 		c.request.Lines = nil
+	case err != nil && c.State() == wire.Idle:
+		// However the connection ends between two messages, there is nothing
+		// to answer. The transport would, having counted none of those on the
+		// express way.
+		err = io.EOF
 	}
 	return n, err
 }
