@@ -164,6 +164,8 @@ func (n *known) put(tok string, r *verified, now int64) *Principal {
 		return &r.principal
 	}
 	cost := room[i].size + r.principal.listBytes() + slotBytes
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if cost > s.max/8 {
 		return &r.principal
 	}
@@ -171,8 +173,6 @@ func (n *known) put(tok string, r *verified, now int64) *Principal {
 	e.issuer, e.key, e.until = r.issuer, r.key, r.until
 	e.shard, e.hash, e.cost = s, hash, int32(cost)
 	e.own(tok, &r.principal)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if old := s.find(hash, e.issuer, tok); old != nil {
 		s.remove(old)
 	}

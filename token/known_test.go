@@ -348,6 +348,7 @@ func TestKnownConcurrently(t *testing.T) {
 					k.gone.Store(true)
 					k = &key{until: forever}
 					n.sweep(now)
+					n.limit(1<<20, now)
 				}
 			}
 		})
