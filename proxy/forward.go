@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -398,9 +399,19 @@ type relayed struct {
 	since time.Time
 }
 
-// Read implements io.Reader for the transport.
-func (r *relayed) Read(p []byte) (int, error) {
-	n, err := r.from.Read(p)
+// errFault is that of a body that could not be read for a fault of ours.
+var errFault = errors.New("reading the body met a fault of hopgate's own")
+
+// Read implements io.Reader for the transport. A panic ends the one answer:
+// the transport reads outside of serve.
+func (r *relayed) Read(p []byte) (n int, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			r.x.gate.panicked(fault, debug.Stack())
+			n, err = 0, errFault
+		}
+	}()
+	n, err = r.from.Read(p)
 	r.x.bytes += int64(n)
 	if err == io.EOF {
 		r.x.passTrailers()

@@ -57,7 +57,7 @@ func (g *Gate) record(x *exchange) {
 // panicked counts and reports a fault of hopgate's own.
 func (g *Gate) panicked(p any, stack []byte) {
 	g.metrics.Panic()
-	g.log.Error("a request ended in a fault of hopgate's own; it was answered 500 and no other is affected",
+	g.log.Error("a request ended in a fault of hopgate's own; no other is affected",
 		"panic", fmt.Sprint(p), "stack", string(stack), "at", time.Now().UTC().Format(time.RFC3339))
 }
 
