@@ -3,7 +3,10 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -26,6 +29,34 @@ routes:
 	return w
 }
 
+// neverParks gives another server before the world's gate, whose connections
+// rest where they are, and a connection to it.
+func (w *world) neverParks() (*Server, *net.TCPConn) {
+	w.t.Helper()
+	ln, err := Listen("127.0.0.1:0", false)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := NewServer(w.gate, OptionsOf(&w.gate.Current().Config.Server), slog.New(slog.DiscardHandler))
+	s.grace, s.lot.after = 10*time.Millisecond, 0
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln, false) }()
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := errors.Join(s.Shutdown(ctx), <-served); err != nil {
+			w.t.Error(err)
+		}
+	})
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	return s, c.(*net.TCPConn)
+}
+
 // TestShutdownAfterStream ends a connection whose answer streamed when the
 // shutdown began as soon as it is out: nobody told the client to close it.
 func TestShutdownAfterStream(t *testing.T) {
@@ -33,9 +64,7 @@ func TestShutdownAfterStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			end := make(chan bool)
 			w := streamWorld(t, end)
-			w.server.grace = 10 * time.Millisecond
-			w.server.lot.after = 0 // or else the connection would end when it is to be parked
-			c := w.open()
+			server, c := w.neverParks() // or else it would end when it is to be parked
 			if _, err := io.WriteString(c, "GET /open/x HTTP/1.1\r\nHost: gate.test\r\n"+field+"\r\n"); err != nil {
 				t.Fatal(err)
 			}
@@ -49,9 +78,9 @@ func TestShutdownAfterStream(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 			defer cancel()
 			done := make(chan error, 1)
-			go func() { done <- w.server.Shutdown(ctx) }()
-			eventually(t, "those that rest are closed", func() bool { return w.server.h1.retired.Load() })
-			w.server.watcher.retire() // once more, since this test cannot see when that is done
+			go func() { done <- server.Shutdown(ctx) }()
+			eventually(t, "those that rest are closed", func() bool { return server.h1.retired.Load() })
+			server.watcher.retire() // once more, since this test cannot see when that is done
 			close(end)
 			if rest, err := io.ReadAll(resp.Body); string(rest) != "two" || err != nil {
 				t.Errorf("%q, %v", rest, err)

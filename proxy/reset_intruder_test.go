@@ -3,7 +3,6 @@ package proxy
 import (
 	"bufio"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,8 +17,7 @@ func TestResetOfRestingConnection(t *testing.T) {
 routes:
   - {id: open, match: {path: "/open/{rest...}"}, anonymous: true, upstream: backend}
 `))
-			w.server.lot.after = 0
-			c := w.open()
+			server, c := w.neverParks()
 			if _, err := io.WriteString(c, "GET /open/x HTTP/1.1\r\nHost: gate.test\r\n"+field+"\r\n"); err != nil {
 				t.Fatal(err)
 			}
@@ -30,9 +28,9 @@ routes:
 			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 				t.Fatal(err)
 			}
-			_ = c.(*net.TCPConn).SetLinger(0)
+			_ = c.SetLinger(0)
 			_ = c.Close()
-			eventually(t, "gone", func() bool { return w.server.Connections() == 0 })
+			eventually(t, "gone", func() bool { return server.Connections() == 0 })
 			if log := w.logged(); strings.Count(log, "\n") != 1 {
 				t.Errorf("logged:\n%s", log)
 			}

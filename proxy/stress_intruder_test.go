@@ -106,7 +106,7 @@ routes:
 			var wg sync.WaitGroup
 			for n := range 12 {
 				wg.Go(func() {
-					r := rand.New(rand.NewPCG(uint64(n), 1)) //nolint:gosec // no secret
+					r := rand.New(rand.NewPCG(uint64(n), 1))
 					for served.Load() < enough && !t.Failed() {
 						raw, err := net.Dial("tcp", w.address)
 						if err != nil {
