@@ -7,10 +7,10 @@ const (
 	maxHost   = 261
 )
 
-// Method checks a request's method (RFC 9110 section 9.1). It accepts names
+// checkMethod checks a request's method (RFC 9110 section 9.1). It accepts names
 // of capital letters, digits, - and _, but neither CONNECT nor TRACE, nor
 // the PRI of an HTTP/2 preface.
-func Method[T text](m T) *Error {
+func checkMethod[T text](m T) *Error {
 	switch {
 	case len(m) == 0:
 		return errMethodByte
@@ -147,71 +147,6 @@ func ipv4[T text](a T) bool {
 	}
 }
 
-// Target takes a request target (RFC 9112 section 3.2) apart into its path
-// and query, byte for byte, and checks their characters. It has the origin
-// form, or the absolute form of the scheme with an authority equal to the
-// Host field. The target of an HTTP/2 request is its :path, and has the
-// origin form: give it an empty scheme.
-func Target[T text](target T, scheme string, authority T) (path, query T, hasQuery bool, fault *Error) {
-	path = target
-	if len(path) == 0 {
-		return path, query, false, errNoTarget
-	}
-	if path[0] == '*' {
-		return path, query, false, errAsterisk
-	}
-	if path[0] != '/' {
-		if path, fault = afterAuthority(path, scheme, authority); fault != nil {
-			return path, query, false, fault
-		}
-	}
-	if len(path) > 1 && path[1] == '/' {
-		return path, query, false, errTwoSlashes
-	}
-	end, bit := len(path), uint8(classPath)
-	for i := 0; i < len(path); i++ {
-		switch c := path[i]; {
-		case class[c]&bit != 0:
-		case c == '%':
-			if i+2 >= len(path) || class[path[i+1]]&class[path[i+2]]&classHex == 0 {
-				return path, query, false, errEscape
-			}
-			i += 2
-		case c == '?':
-			end, bit, hasQuery = i, classQuery, true
-		default:
-			return path, query, false, targetByte(c)
-		}
-	}
-	if hasQuery {
-		query = path[end+1:]
-	}
-	return path[:end], query, hasQuery, nil
-}
-
-// afterAuthority gives what follows the authority of a target in absolute
-// form.
-func afterAuthority[T text](target T, scheme string, authority T) (path T, fault *Error) {
-	start := len(scheme) + len("://")
-	if scheme == "" || len(target) < start || string(target[:len(scheme)]) != scheme || string(target[len(scheme):start]) != "://" {
-		return path, errForm
-	}
-	end := start
-	for end < len(target) && class[target[end]]&classAuthority != 0 {
-		end++
-	}
-	switch {
-	case end == len(target):
-		return path, errNoPath
-	case target[end] != '/':
-		return path, authorityByte(target[end])
-	}
-	if !sameAuthority(target[start:end], authority) {
-		return path, errAuthority
-	}
-	return target[end:], nil
-}
-
 // sameAuthority compares two authorities without regard to case (RFC 3986
 // section 6.2.2.1), and otherwise byte for byte: a port that is left out is
 // not the default one.
@@ -252,9 +187,9 @@ func authorityByte(c byte) *Error {
 	return errTargetByte
 }
 
-// FieldName checks a field name (RFC 9110 section 5.1). A name that differs
+// fieldName checks a field name (RFC 9110 section 5.1). A name that differs
 // from one that frames or routes a message only by an underscore is refused.
-func FieldName[T text](name T) *Error {
+func fieldName[T text](name T) *Error {
 	switch {
 	case len(name) == 0:
 		return errNoName
@@ -263,17 +198,6 @@ func FieldName[T text](name T) *Error {
 	}
 	_, fault := kindOf(name)
 	return fault
-}
-
-// FieldValue checks a field value (RFC 9110 section 5.5), which holds no
-// control characters but tabs. Bytes from 0x80 on are allowed.
-func FieldValue[T text](value T) *Error {
-	for i := range len(value) {
-		if c := value[i]; class[c]&classValue == 0 {
-			return valueByte(c)
-		}
-	}
-	return nil
 }
 
 // valueByte names the fault of a byte that a value must not have.
@@ -322,7 +246,7 @@ const longestTrailer = 40
 // TrailerName checks the name of a field in a trailer section, without
 // regard to case and to the difference between _ and -.
 func TrailerName[T text](name T) *Error {
-	if fault := FieldName(name); fault != nil {
+	if fault := fieldName(name); fault != nil {
 		return fault
 	}
 	const forwarded = "x-forwarded-"

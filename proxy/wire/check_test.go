@@ -11,7 +11,7 @@ func TestMethod(t *testing.T) {
 		"": errMethodByte, "G T": errMethodByte, "GET\x00": errMethodByte, "get": errMethod, "1A": errMethod, "-A": errMethod, "A~": errMethod,
 		strings.Repeat("A", 33): errMethodLong, "CONNECT": errConnect, "TRACE": errTrace, "PRI": errPreface,
 	} {
-		if got := Method(m); got != want {
+		if got := checkMethod(m); got != want {
 			t.Errorf("%q: %v, want %v", m, got, want)
 		}
 	}
@@ -73,7 +73,7 @@ func TestTarget(t *testing.T) {
 		{"/a\r", "http", "h", "", "", false, errNoVersion},
 		{"/[", "http", "h", "", "", false, errTargetByte},
 	} {
-		path, query, hasQuery, fault := Target(c.target, c.scheme, c.host)
+		path, query, hasQuery, fault := readTarget(c.target, c.scheme, c.host)
 		if fault != c.fault || fault == nil && (path != c.path || query != c.query || hasQuery != c.hasQuery) {
 			t.Errorf("%q: %q, %q, %v, %v", c.target, path, query, hasQuery, fault)
 		}
@@ -86,14 +86,14 @@ func TestFields(t *testing.T) {
 		"": errNoName, "x a": errNameByte, "x:": errNameByte, "é": errNameByte,
 		"Content_Length": errUnderscore, "TRANSFER_ENCODING": errUnderscore,
 	} {
-		if got := FieldName(name); got != want {
+		if got := fieldName(name); got != want {
 			t.Errorf("name %q: %v, want %v", name, got, want)
 		}
 	}
 	for value, want := range map[string]*Error{
 		"": nil, "a\tb": nil, "\x80\xff": nil, "a\x00": errNUL, "a\r": errBareCR, "a\n": errBareLF, "\x7f": errControl, "\x1b": errControl,
 	} {
-		if got := FieldValue(value); got != want {
+		if got := fieldValue(value); got != want {
 			t.Errorf("value %q: %v, want %v", value, got, want)
 		}
 	}

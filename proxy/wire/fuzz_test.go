@@ -213,8 +213,8 @@ func FuzzChecks(f *testing.F) {
 		p := newParser()
 		good, _, fault := feedAll(p, []byte(raw), nil)
 		_, _, hostFault := Host(host)
-		_, _, _, targetFault := Target(target, "http", host)
-		want := []*Error{targetFault, hostFault, FieldName(name), FieldValue(value)}
+		_, _, _, targetFault := readTarget(target, "http", host)
+		want := []*Error{targetFault, hostFault, fieldName(name), fieldValue(value)}
 		if i := slices.IndexFunc(want, func(e *Error) bool { return e != nil }); (i >= 0) != (fault != nil) {
 			t.Fatalf("%q: parser %v at %d, checks %v", raw, fault, good, want)
 		}

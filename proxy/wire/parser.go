@@ -174,7 +174,7 @@ func (p *parser) feedSection(b []byte) (good int, fault *Error) {
 			if i += n; b[i] != ' ' {
 				return i, methodByte(b[i])
 			}
-			if fault := Method(method); fault != nil {
+			if fault := checkMethod(method); fault != nil {
 				return i, fault
 			}
 			i++

@@ -106,7 +106,7 @@ func (p *parser) whole(b []byte, r *Request) bool {
 	}
 	text := unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // lent with b, as Request says
 	r.Method = text[:i]
-	if Method(r.Method) != nil {
+	if checkMethod(r.Method) != nil {
 		return false
 	}
 	i++
