@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"runtime/debug"
+	"strings"
 
 	"hopgate/policy"
+	"hopgate/proxy/wire"
 	"hopgate/token"
 )
 
@@ -143,10 +145,12 @@ func (x *exchange) readTarget(longest int) policy.Reason {
 	if len(x.target) > longest {
 		return policy.TargetTooLong
 	}
-	var ok bool
-	if x.host, ok = parseHost(x.authority); !ok {
+	host, _, fault := wire.Host(x.authority)
+	if fault != nil {
 		return policy.RequestMalformed
 	}
+	x.host = strings.ToLower(host)
+	var ok bool
 	if x.path, x.query, x.hasQuery, ok = splitTarget(x.target, x.scheme, x.authority); !ok {
 		return policy.TargetNotCanonical
 	}

@@ -94,50 +94,6 @@ func checkMethod(method string) policy.Reason {
 	return policy.Allowed
 }
 
-// parseHost checks a Host value (RFC 9110 section 7.2) and returns the host
-// without its port, in small letters.
-func parseHost(value string) (string, bool) {
-	if value == "" || len(value) > 261 {
-		return "", false
-	}
-	host, port := value, ""
-	if value[0] == '[' {
-		end := strings.IndexByte(value, ']')
-		if end < 3 {
-			return "", false
-		}
-		host, port = value[:end+1], value[end+1:]
-		for i := 1; i < end; i++ {
-			if c := host[i]; class[c]&classHex == 0 && c != ':' && c != '.' {
-				return "", false
-			}
-		}
-	} else {
-		if i := strings.IndexByte(value, ':'); i >= 0 {
-			host, port = value[:i], value[i:]
-		}
-		if host == "" {
-			return "", false
-		}
-		for i := 0; i < len(host); i++ {
-			if c := host[i]; class[c]&classUnreserved == 0 || c == '~' {
-				return "", false
-			}
-		}
-	}
-	if port != "" {
-		if len(port) < 2 || len(port) > 6 || port[0] != ':' {
-			return "", false
-		}
-		for i := 1; i < len(port); i++ {
-			if port[i] < '0' || port[i] > '9' {
-				return "", false
-			}
-		}
-	}
-	return strings.ToLower(host), true
-}
-
 // splitTarget takes a request target in origin form, or in absolute form
 // with an authority equal to the Host field (RFC 9112 section 3.2), apart
 // into its path and query, byte for byte.

@@ -50,18 +50,23 @@ func TestCanonicalQuery(t *testing.T) {
 	}
 }
 
-func TestParseHost(t *testing.T) {
-	good := map[string]string{
+// TestHost holds that one Host is read on all ways in, the wire guard's and
+// that of HTTP/2 and explanations.
+func TestHost(t *testing.T) {
+	for authority, want := range map[string]string{
 		"example.com": "example.com", "Example.COM:8080": "example.com", "127.0.0.1": "127.0.0.1", "[::1]:80": "[::1]", "a_b": "a_b",
-	}
-	for in, want := range good {
-		if got, ok := parseHost(in); !ok || got != want {
-			t.Errorf("%q gives %q, %v", in, got, ok)
+	} {
+		x := exchange{method: "GET", target: "/", authority: authority}
+		if r := x.readTarget(1); r != policy.Allowed || x.host != want {
+			t.Errorf("%q gives %q, %v", authority, x.host, r)
 		}
 	}
-	for _, in := range []string{"", ":80", "a:", "a:b", "a:123456", "a b", "user@host", "a/b", "a,b", "[::1", "[]", "[x]", "a:80:90", "h\x00", "é", "a%41", strings.Repeat("a", 300)} {
-		if got, ok := parseHost(in); ok {
-			t.Errorf("%q let through as %q", in, got)
+	for _, authority := range []string{
+		"", ":80", "a:", "a:b", "a:123456", "a:65536", "a b", "user@host", "a/b", "a,b", "a..b", ".a", "[::1", "[]", "[x]", "[1::2::3]",
+		"a:80:90", "h\x00", "é", "a%41", strings.Repeat("a", 300),
+	} {
+		if r := CheckTarget("GET", "/", authority); r != policy.RequestMalformed {
+			t.Errorf("%q: %v", authority, r)
 		}
 	}
 }

@@ -54,6 +54,9 @@
 //   - After a message that closes its connection (section 9.6) nothing more
 //     is handed out.
 //
-// The functions that check one part of a message serve other transports,
-// HTTP/2 above all, so that both refuse alike.
+// [Conn.ReadRequests] has found the lines of most messages by then, and hands
+// them over, so that nobody looks for them again.
+//
+// [Host] and [TrailerName] serve other transports, HTTP/2 above all, so that
+// both refuse alike.
 package wire
