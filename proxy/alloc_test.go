@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"hopgate/policy"
 	"hopgate/telemetry"
 )
 
@@ -42,9 +41,8 @@ func pipeline(w *world, target string, lines header) func() *discarded {
 	d := &discarded{}
 	peer := netip.MustParseAddrPort("192.0.2.1:1234")
 	return func() *discarded {
-		x := acquire()
-		x.answer, x.ctx = d, context.Background()
-		x.malformed = policy.Allowed
+		x := acquire(d)
+		x.ctx = context.Background()
 		x.method, x.target, x.scheme, x.authority, x.hosts = "GET", target, "http", "gate.example", 1
 		x.fields = append(x.fields[:0], lines...)
 		x.peer = peer

@@ -102,8 +102,18 @@ type exchange struct {
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
-// acquire takes an empty exchange from the pool.
-func acquire() *exchange { return exchanges.Get().(*exchange) }
+// acquire takes an empty exchange from the pool, with which nothing is wrong
+// yet. It is answered through a.
+func acquire(a answerer) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.answer, x.malformed = a, policy.Allowed
+	return x
+}
+
+// begin lets an exchange begin: from now on it has one configuration.
+func (x *exchange) begin(g *Gate) {
+	x.gate, x.start, x.snapshot = g, g.now(), g.current.Load()
+}
 
 // release gives an exchange back; nothing of it may be used afterwards.
 func release(x *exchange) {

@@ -33,9 +33,8 @@ routes:
 				}
 			}()
 			rec := httptest.NewRecorder()
-			x := acquire()
-			x.answer = &http2Answer{w: rec, control: http.NewResponseController(rec)}
-			x.method, x.target, x.scheme, x.authority, x.hosts, x.malformed = "GET", "/a", "http", "h", 1, "allowed"
+			x := acquire(&http2Answer{w: rec, control: http.NewResponseController(rec)})
+			x.method, x.target, x.scheme, x.authority, x.hosts = "GET", "/a", "http", "h", 1
 			if way == "serve" {
 				w.gate.serve(x)
 			} else {

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"hopgate/policy"
 	"hopgate/proxy/wire"
 )
 
@@ -69,11 +68,9 @@ func (c *conn) answerRequest() (now time.Time, goesOn bool) {
 	if !c.serving.CompareAndSwap(resting, busy) {
 		return now, false
 	}
-	x := acquire()
 	a := expresses.Get().(*express)
+	x := acquire(a)
 	c.introduce(x)
-	x.answer = a
-	x.malformed = policy.Allowed
 	x.method, x.target, x.authority, x.hosts = c.request.Method, c.request.Target, c.request.Host, 1
 	for _, l := range c.request.Lines {
 		x.fields = append(x.fields, field{l.Name, l.Value})

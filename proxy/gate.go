@@ -13,9 +13,7 @@ import (
 // request, in its order: what a step refuses goes no further, and a cached
 // answer is authorized exactly as a forwarded one is.
 func (g *Gate) serve(x *exchange) {
-	x.gate = g
-	x.start = g.now()
-	x.snapshot = g.current.Load()
+	x.begin(g)
 	defer g.finish(x)
 
 	x.identify()
@@ -66,9 +64,7 @@ func (g *Gate) serve(x *exchange) {
 // may go on with a body that it holds back (Expect: 100-continue, RFC 9110
 // section 10.1.1); where not, it has answered.
 func (g *Gate) judge(x *exchange) (goOn bool) {
-	x.gate = g
-	x.start = g.now()
-	x.snapshot = g.current.Load()
+	x.begin(g)
 	defer func() {
 		if p := recover(); p != nil {
 			goOn = false

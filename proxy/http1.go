@@ -102,11 +102,9 @@ func (h *http1) unreadable(ctx *fasthttp.RequestCtx, err error) {
 
 // begin makes an exchange that knows its connection.
 func (h *http1) begin(ctx *fasthttp.RequestCtx) (*exchange, *http1Answer) {
-	x := acquire()
 	a := answers.Get().(*http1Answer)
 	a.ctx, a.response = ctx, &ctx.Response
-	x.answer = a
-	x.malformed = policy.Allowed
+	x := acquire(a)
 	c, ok := ctx.Conn().(*conn)
 	if !ok {
 		panic("proxy: the connection did not come from our listener")

@@ -54,10 +54,10 @@ type clientsKey struct{}
 
 // ServeHTTP lends one request to the pipeline.
 func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := acquire()
 	control := http.NewResponseController(w)
 	a := &http2Answer{w: w, control: control, code: http.StatusOK, timeout: h.options.WriteTimeout}
-	x.answer, x.ctx = a, r.Context()
+	x := acquire(a)
+	x.ctx = r.Context()
 	x.method = r.Method
 	x.target = r.RequestURI
 	x.scheme = "http"
@@ -71,7 +71,6 @@ func (h *http2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.peer = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
 	x.trailers = r.Header.Get("Te") == "trailers"
-	x.malformed = policy.Allowed
 	// :authority takes the place of Host; another beside it is malformed (RFC
 	// 9113 section 8.3.1). Rules read the one that counts.
 	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != r.Host {

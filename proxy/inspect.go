@@ -77,17 +77,15 @@ type InspectedAnswer struct {
 // nothing from a rate limit and counts nothing; an issuer may be asked for
 // its keys. The error is about the question.
 func (g *Gate) Inspect(ctx context.Context, q Question) (*Inspection, error) {
-	x := acquire()
+	x := acquire(nowhere{})
 	defer release(x)
-	x.ctx, x.gate, x.answer = ctx, g, nowhere{}
-	if x.snapshot = g.current.Load(); x.snapshot == nil {
+	x.ctx = ctx
+	if x.begin(g); x.snapshot == nil {
 		return nil, errors.New("no configuration is in force yet")
 	}
 	if err := x.pose(q); err != nil {
 		return nil, err
 	}
-	x.start = g.now()
-	x.lapse = x.start
 	in := &Inspection{Generation: x.snapshot.Generation}
 	r := x.fare(q.Token)
 	if x.route != nil {
@@ -123,7 +121,6 @@ func (x *exchange) pose(q Question) error {
 	if !q.ClientIP.IsValid() {
 		x.peer = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 	}
-	x.malformed = policy.Allowed
 	hosts := 0
 	for i, f := range q.Fields {
 		name, value := f[0], trimOWS(f[1])
