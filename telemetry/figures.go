@@ -1,6 +1,11 @@
 package telemetry
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"maps"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // figures collects what is counted in lanes.
 type figures struct{ *Metrics }
@@ -34,10 +39,10 @@ func (f figures) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (f figures) Collect(ch chan<- prometheus.Metric) {
-	for _, r := range f.routeList() {
+	for _, r := range listed(f.Metrics, f.routes) {
 		f.collectRoute(ch, r)
 	}
-	for _, u := range f.upstreamList() {
+	for _, u := range listed(f.Metrics, f.upstreams) {
 		f.collectUpstream(ch, u)
 	}
 	var known, fresh, decision distribution
@@ -54,12 +59,9 @@ func (f figures) Collect(ch chan<- prometheus.Metric) {
 	ch <- decision.metric(decisionDurationDesc, shortScale, f.since)
 }
 
-func (m *Metrics) upstreamList() []*UpstreamMetrics {
+// listed gives the handles of one of the maps under mu.
+func listed[T any](m *Metrics, handles map[string]T) []T {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := make([]*UpstreamMetrics, 0, len(m.upstreams))
-	for _, u := range m.upstreams {
-		list = append(list, u)
-	}
-	return list
+	return slices.Collect(maps.Values(handles))
 }

@@ -270,7 +270,7 @@ func (m *Metrics) collectRoute(ch chan<- prometheus.Metric, r *RouteMetrics) {
 // the process started, by route and result. It is not for a request's way.
 func (m *Metrics) CacheCounts() map[string]map[CacheResult]uint64 {
 	counts := make(map[string]map[CacheResult]uint64)
-	for _, r := range m.routeList() {
+	for _, r := range listed(m, m.routes) {
 		t := m.total(r)
 		counts[r.id] = make(map[CacheResult]uint64, len(cacheResults))
 		for i, result := range cacheResults {
@@ -278,14 +278,4 @@ func (m *Metrics) CacheCounts() map[string]map[CacheResult]uint64 {
 		}
 	}
 	return counts
-}
-
-func (m *Metrics) routeList() []*RouteMetrics {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	list := make([]*RouteMetrics, 0, len(m.routes))
-	for _, r := range m.routes {
-		list = append(list, r)
-	}
-	return list
 }
