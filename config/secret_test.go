@@ -229,8 +229,7 @@ func TestValueStrings(t *testing.T) {
 		Scope{Claims: []string{"a"}}.String():    "[claims.a]",
 		NewExpr("a").Text:                        "a",
 		NewExpr("a").Pos(1, 0).String():          "",
-		NewTemplate("b").Text:                    "b",
-		NewTemplate("b").Pos(0).String():         "",
+		Template{Text: "b"}.Pos(0).String():      "",
 		didYouMean("upstrem", []string{"xyz"}):   "",
 		didYouMean("lsiten", []string{"listen"}): ` (did you mean "listen"?)`,
 	} {

@@ -106,9 +106,6 @@ type Template struct {
 	at   origin
 }
 
-// NewTemplate makes a template that stands in no file.
-func NewTemplate(text string) Template { return Template{Text: text} }
-
 // Pos gives the file position of the byte at offset in the template's text.
 // A place inside what came from the environment has the position of the
 // reference to it.

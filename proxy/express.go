@@ -263,14 +263,14 @@ const (
 	lastChunk = "0\r\n\r\n"
 )
 
-var relayBuffers = sync.Pool{New: func() any {
-	return new([sizeRoom + relayPart + len("\r\n") + len(lastChunk)]byte)
-}}
+type relayBuffer [sizeRoom + relayPart + len("\r\n") + len(lastChunk)]byte
+
+var relayBuffers = sync.Pool{New: func() any { return new(relayBuffer) }}
 
 // relay passes the body on as it comes: each piece goes out at once, it may
 // be an event.
 func (a *express) relay(c *conn) error {
-	buffer := relayBuffers.Get().(*[sizeRoom + relayPart + len("\r\n") + len(lastChunk)]byte)
+	buffer := relayBuffers.Get().(*relayBuffer)
 	defer relayBuffers.Put(buffer)
 	chunked := a.kind == lengthChunked
 	left := a.length

@@ -36,6 +36,7 @@ func newHTTP1(g *Gate, o ServerOptions) *http1 {
 		// How long reads may wait is the wire guard's to bound: it knows a
 		// head from a body and a steady slow upload from a stalled one. How
 		// long writes may is the connection's.
+
 		// One more than the guard lets through, so that it is the guard that
 		// refuses.
 		ReadBufferSize:     o.MaxHeaderBytes + 1,

@@ -55,16 +55,9 @@ func (l *lot) close() {
 	}
 }
 
-// size gives the number of parked connections.
-func (l *lot) size() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.conns)
-}
-
 // park waits for the client's next request, and gives the connection back to
-// the transport then. It closes the connection when the client leaves or is idle for too
-// long.
+// the transport then. It closes the connection when the client leaves or is
+// idle for too long.
 func (c *conn) park() {
 	// In this order: a lot that is closed sets a deadline too.
 	_ = c.SetReadDeadline(time.Now().Add(c.parkedFor))

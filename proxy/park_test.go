@@ -19,13 +19,19 @@ func parkingWorld(t *testing.T, server string) *world {
 	return edgeWorld(t, server)
 }
 
+func parkedIn(l *lot) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
 func (w *world) parked(n int) {
 	w.t.Helper()
 	t, ok := w.t.(*testing.T)
 	if !ok {
 		panic("no test")
 	}
-	eventually(t, "parked", func() bool { return w.server.lot.size() == n })
+	eventually(t, "parked", func() bool { return parkedIn(w.server.lot) == n })
 }
 
 // TestParking serves connections on after they were parked, in clear, with
@@ -61,7 +67,7 @@ func TestParking(t *testing.T) {
 				t.Errorf("%d connections", n)
 			}
 			_ = conn.Close()
-			eventually(t, "gone", func() bool { return w.server.Connections() == 0 && w.server.lot.size() == 0 })
+			eventually(t, "gone", func() bool { return w.server.Connections() == 0 && parkedIn(w.server.lot) == 0 })
 		})
 	}
 }

@@ -216,17 +216,6 @@ func (s *tunnels) remove(t *tunnel, route string) {
 	}
 }
 
-// count gives the number of open tunnels by route.
-func (s *tunnels) count() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	by := make(map[string]int, len(s.by))
-	for route, n := range s.by {
-		by[route] = n
-	}
-	return by
-}
-
 // shutdown tells every tunnel to end (going away) and waits for that until
 // ctx is done.
 func (s *tunnels) shutdown(ctx context.Context) error {

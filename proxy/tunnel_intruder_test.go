@@ -13,8 +13,10 @@ import (
 const intruderHandshake = "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: %s\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
 func openTunnels(w *world) int {
+	w.gate.tunnels.mu.Lock()
+	defer w.gate.tunnels.mu.Unlock()
 	n := 0
-	for _, c := range w.gate.tunnels.count() {
+	for _, c := range w.gate.tunnels.by {
 		n += c
 	}
 	return n

@@ -142,7 +142,7 @@ func TestWebSocket(t *testing.T) {
 	if got := w.backend.last(t).header; got.Get("Upgrade") != "" {
 		t.Errorf("Upgrade went upstream: %v", got)
 	}
-	eventually(t, "all recorded", func() bool { return len(w.gate.tunnels.count()) == 0 })
+	eventually(t, "all recorded", func() bool { return openTunnels(w) == 0 })
 	if log := w.logged(); strings.Count(log, `"status":101`) != 4 || strings.Contains(log, alice[:20]) {
 		t.Errorf("log:\n%s", log)
 	}

@@ -53,6 +53,6 @@
 // A small request on a warm connection takes four system calls: look, send,
 // wait, receive. It allocates nothing, starts no timer and no goroutine, and
 // reads the monotonic clock twice, of which [Request.Now] saves the first
-// time. The connection's deadline is moved only when it would fire too early or too
-// late by configuration, so many exchanges share one; see deadline.
+// time. The connection's deadline is moved only when it would fire too early
+// or too late by configuration, so many exchanges share one; see deadline.
 package upstream

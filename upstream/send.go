@@ -173,12 +173,12 @@ func (s *sender) over() bool {
 	if !s.last.Load() {
 		return false
 	}
-	moment := time.NewTimer(10 * time.Millisecond)
-	defer moment.Stop()
+	patience := time.NewTimer(10 * time.Millisecond)
+	defer patience.Stop()
 	select {
 	case <-s.done:
 		return s.err == nil
-	case <-moment.C:
+	case <-patience.C:
 		return false
 	}
 }
