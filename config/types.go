@@ -98,7 +98,7 @@ type CacheStore struct {
 
 // TokenStore is the memory of verified tokens, shared by all issuers.
 type TokenStore struct {
-	MaxBytes Size `yaml:"max_bytes" default:"0" doc:"Most memory that verified tokens may take: about 1.1 KB each, more for long ones and where rules read their claims. A token that found no room is verified each time. 0 means 128MiB, for 100,000 tokens, or a quarter of GOMEMLIMIT where that is less."`
+	MaxBytes Size `yaml:"max_bytes" default:"0" doc:"Most memory that verified tokens may take: about 1.1 KB each, more for long ones and where rules read their claims. A token that found no room is verified each time. 0 means 128MiB, for 100,000 tokens, or a quarter of the process's memory limit where that is less."`
 }
 
 // CORS answers preflights and marks answers readable for the listed origins
