@@ -191,7 +191,7 @@ func (x *exchange) authenticate() policy.Reason {
 		return policy.ReasonOf(err)
 	}
 	started := x.moment()
-	x.principal, x.known, err = x.snapshot.verifier.VerifyAt(x.ctx, rt.issuers, x.located.Token, started)
+	x.principal, x.known, err = x.snapshot.verifier.VerifyAt(x.ctx, rt.issuers, x.located.Token, started, x.client)
 	x.lapse = x.moment()
 	x.verifyTime = x.lapse.Sub(started)
 	if err != nil {

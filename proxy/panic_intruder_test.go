@@ -28,10 +28,9 @@ func TestStreamThatPanics(t *testing.T) {
 		return false
 	})
 	for _, length := range []int64{-1, 5} {
-		x := acquire()
-		x.gate, x.snapshot, x.ctx, x.start = w.gate, w.gate.Current(), context.Background(), time.Now()
 		a := &express{code: 200}
-		x.answer = a
+		x := acquire(a)
+		x.gate, x.snapshot, x.ctx, x.start = w.gate, w.gate.Current(), context.Background(), time.Now()
 		x.stream(panicking{}, length)
 		if err := a.write(c, time.Now()); err == nil {
 			t.Errorf("length %d: the answer passes for whole", length)

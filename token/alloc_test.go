@@ -4,6 +4,7 @@ package token
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 
 	"hopgate/config"
@@ -28,7 +29,7 @@ func TestNewTokenAllocatesLittle(t *testing.T) {
 		v, set := one(t, cfg)
 		tok := sign(t, s, nil, typicalClaims(1))
 		check := func() {
-			if _, _, err := v.check(context.Background(), set, tok, nil); err != nil {
+			if _, _, err := v.check(context.Background(), set, tok, netip.Addr{}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"fmt"
+	"net/netip"
 )
 
 // Check is one step of a verification, for `hopgate explain`. Detail never
@@ -43,6 +44,6 @@ func (s *steps) fail(name string, err error) error {
 // last one is not OK where the error is not nil.
 func (v *Verifier) Explain(ctx context.Context, set IssuerSet, tok string) (*Principal, []Check, error) {
 	s := &steps{}
-	p, _, err := v.check(ctx, set, tok, s)
+	p, _, err := v.check(ctx, set, tok, netip.Addr{}, s)
 	return p, s.list, err
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,14 +16,14 @@ import (
 
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := &turns{slots: make(chan struct{}, 1), most: 3}
-		if waited, err := turns.take(t.Context()); waited || err != nil {
+		turns := turnsOf(1, 3, false)
+		if waited, err := turns.take(t.Context(), netip.Addr{}); waited || err != nil {
 			t.Fatal(waited, err)
 		}
 		var order []int
 		for i := range 2 {
 			go func() {
-				if waited, err := turns.take(t.Context()); !waited || err != nil {
+				if waited, err := turns.take(t.Context(), netip.Addr{}); !waited || err != nil {
 					t.Error(waited, err)
 				}
 				order = append(order, i)
@@ -33,32 +35,108 @@ func TestTurns(t *testing.T) {
 		gone := errors.New("gone")
 		left := make(chan error)
 		go func() {
-			_, err := turns.take(short)
+			_, err := turns.take(short, netip.Addr{})
 			left <- err
 		}()
 		synctest.Wait()
-		if _, err := turns.take(t.Context()); !errors.Is(err, ErrOverloaded) {
+		if _, err := turns.take(t.Context(), netip.Addr{}); !errors.Is(err, ErrOverloaded) {
 			t.Errorf("one too many: %v", err)
 		}
 		cancel(gone)
 		if err := <-left; !errors.Is(err, ErrOverloaded) || !errors.Is(err, gone) {
 			t.Errorf("the caller went away: %v", err)
 		}
-		if n := turns.waiting.Load(); n != 2 {
+		if n := turns.waiting; n != 2 {
 			t.Errorf("%d wait", n)
 		}
 		turns.give()
 		synctest.Wait()
-		if !slices.Equal(order, []int{0, 1}) || turns.waiting.Load() != 0 || len(turns.slots) != 0 {
-			t.Errorf("order %v, %d wait, %d check", order, turns.waiting.Load(), len(turns.slots))
+		if !slices.Equal(order, []int{0, 1}) || turns.waiting != 0 || turns.free != 1 {
+			t.Errorf("order %v, %d wait, %d check", order, turns.waiting, 1-turns.free)
 		}
 	})
 	for procs, want := range map[int]int{1: 1, 2: 1, 5: 4} {
 		before := runtime.GOMAXPROCS(procs)
-		if got := newTurns(); cap(got.slots) != want || got.most != int64(want*waitingPerTurn) || got.single != (procs == 1) {
-			t.Errorf("%d turns with %d processors", cap(got.slots), procs)
+		if got := newTurns(); got.free != want || got.most != want*waitingPerTurn || got.single != (procs == 1) {
+			t.Errorf("%d turns with %d processors", got.free, procs)
 		}
 		runtime.GOMAXPROCS(before)
+	}
+}
+
+// TestTurnsOfClients has clients take turns, whatever each of them asks for,
+// and the one who asks for most give way where no more may wait.
+func TestTurnsOfClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := turnsOf(1, 6, false)
+		if _, err := turns.take(t.Context(), netip.Addr{}); err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		ask := func(name, client string) {
+			go func() {
+				if _, err := turns.take(t.Context(), netip.MustParseAddr(client)); err != nil {
+					if !errors.Is(err, ErrOverloaded) {
+						t.Error(err)
+					}
+					order = append(order, name+" refused")
+					return
+				}
+				order = append(order, name)
+				turns.give()
+			}()
+			synctest.Wait()
+		}
+		for _, name := range []string{"a1", "a2", "a3", "a4", "a5"} {
+			ask(name, "2001:db8::"+name)
+		}
+		ask("b1", "192.0.2.1")
+		ask("a6", "2001:db8::a6") // has most itself
+		ask("b2", "192.0.2.1")    // a5 makes room
+		ask("c1", "192.0.2.2")    // a4 does
+		turns.give()
+		synctest.Wait()
+		want := []string{"a6 refused", "a5 refused", "a4 refused", "a1", "b1", "c1", "a2", "b2", "a3"}
+		if !slices.Equal(order, want) {
+			t.Errorf("the order is %q, want %q", order, want)
+		}
+		if turns.free != 1 || turns.waiting != 0 || len(turns.clients) != 0 || turns.ring.Len() != 0 {
+			t.Errorf("%d are free, %d wait, of %d clients", turns.free, turns.waiting, len(turns.clients))
+		}
+	})
+}
+
+// TestTurnsUnderStress gives and takes turns in all ways at once: no turn is
+// lost, and none made.
+func TestTurnsUnderStress(t *testing.T) {
+	turns := turnsOf(2, 8, false)
+	var checking, refused atomic.Int64
+	var all sync.WaitGroup
+	for i := range 32 {
+		client := netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 5)})
+		all.Go(func() {
+			for n := range 300 {
+				ctx, cancel := context.WithCancel(t.Context())
+				if n%3 == 0 {
+					go cancel()
+				}
+				if _, err := turns.take(ctx, client); err != nil {
+					refused.Add(1)
+				} else {
+					if checking.Add(1) > 2 {
+						t.Error("more than two have a turn")
+					}
+					runtime.Gosched()
+					checking.Add(-1)
+					turns.give()
+				}
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	if turns.free != 2 || turns.waiting != 0 || len(turns.clients) != 0 || refused.Load() == 0 {
+		t.Errorf("%d are free, %d wait, %d were refused", turns.free, turns.waiting, refused.Load())
 	}
 }
 
@@ -66,7 +144,7 @@ func TestTurns(t *testing.T) {
 // millisecond.
 func TestTurnsRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := &turns{slots: make(chan struct{}, 1), most: 10, single: true}
+		turns := turnsOf(1, 10, true)
 		time.Sleep(time.Second)
 		pause := func(waited bool) time.Duration {
 			begun := time.Now()
@@ -96,14 +174,14 @@ func TestFloodOfNewTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		es := signer(t, "ES256")
 		v, set := one(t, withKeys(plainIssuer, es))
-		v.turns = &turns{slots: make(chan struct{}, 1), most: 4}
+		v.turns = turnsOf(1, 4, false)
 		known := sign(t, es, nil, goodClaims(nil))
 		fresh := sign(t, es, nil, goodClaims(map[string]any{"sub": "bob"}))
 		forged := fresh[:len(fresh)-4] + "AAAA"
 		if _, _, err := v.Verify(t.Context(), set, known); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := v.turns.take(t.Context()); err != nil {
+		if _, err := v.turns.take(t.Context(), netip.Addr{}); err != nil {
 			t.Fatal(err)
 		}
 		type result struct {
@@ -121,8 +199,8 @@ func TestFloodOfNewTokens(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		if len(results) != 0 || v.turns.waiting.Load() != 4 {
-			t.Fatalf("%d are done, %d wait", len(results), v.turns.waiting.Load())
+		if len(results) != 0 || v.turns.waiting != 4 {
+			t.Fatalf("%d are done, %d wait", len(results), v.turns.waiting)
 		}
 		if p, was, err := v.Verify(t.Context(), set, known); err != nil || !was || p.UserID != "alice" {
 			t.Errorf("a known token: %v, %v", was, err)
@@ -150,7 +228,7 @@ func TestFloodOfNewTokens(t *testing.T) {
 		if checked != 1 || len(results[fresh]) != 3 {
 			t.Errorf("%d of %d were checked", checked, len(results[fresh]))
 		}
-		if len(v.turns.slots) != 0 || v.turns.waiting.Load() != 0 {
+		if v.turns.free != 1 || v.turns.waiting != 0 {
 			t.Error("a turn was not given back")
 		}
 	})

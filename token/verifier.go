@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -142,23 +143,24 @@ func (v *Verifier) TokenCookies(set IssuerSet) []string { return set.get().place
 // at most the jwks.timeout of the issuer, and no longer than ctx; the fetch
 // itself goes on without it.
 func (v *Verifier) Verify(ctx context.Context, set IssuerSet, tok string) (p *Principal, known bool, err error) {
-	return v.VerifyAt(ctx, set, tok, v.o.Now())
+	return v.VerifyAt(ctx, set, tok, v.o.Now(), netip.Addr{})
 }
 
-// VerifyAt is Verify for a caller who has just read the clock: reading it is
-// much of what a known token costs.
-func (v *Verifier) VerifyAt(ctx context.Context, set IssuerSet, tok string, now time.Time) (p *Principal, known bool, err error) {
+// VerifyAt is Verify for a caller who has just read the clock, which is much of
+// what a known token costs, and who knows the client: where new tokens wait to
+// be checked, clients take turns.
+func (v *Verifier) VerifyAt(ctx context.Context, set IssuerSet, tok string, now time.Time, client netip.Addr) (p *Principal, known bool, err error) {
 	if r := v.known.get(set.get().issuers, tok, now.UnixNano()); r != nil {
 		return &r.principal, true, nil
 	}
-	return v.check(ctx, set, tok, nil)
+	return v.check(ctx, set, tok, client, nil)
 }
 
 // check makes every check of a token, in this order: what is cheap and needs
 // no trust, whose it is, the signature, the claims. A token that passes
 // becomes known; where it did so while this one waited for its turn, that is
 // all that is checked. Where s records, what is known is left alone.
-func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *steps) (p *Principal, known bool, err error) {
+func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, client netip.Addr, s *steps) (p *Principal, known bool, err error) {
 	issuers := set.get()
 	if tok == "" {
 		return nil, false, s.fail("form", ErrMissing)
@@ -194,7 +196,7 @@ func (v *Verifier) check(ctx context.Context, set IssuerSet, tok string, s *step
 	if err != nil {
 		return nil, false, err
 	}
-	waited, err := v.turns.take(ctx)
+	waited, err := v.turns.take(ctx, client)
 	if err != nil {
 		return nil, false, s.fail("signature", err)
 	}

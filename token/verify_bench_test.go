@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func BenchmarkVerifyKnown(b *testing.B) {
 				}
 				now := time.Now()
 				for _, tok := range near {
-					p, known, _ := v.VerifyAt(context.Background(), set, unsafeText(tok), testTime)
+					p, known, _ := v.VerifyAt(context.Background(), set, unsafeText(tok), testTime, netip.Addr{})
 					if !known || p.UserID == "" {
 						b.Fatal("not known")
 					}
@@ -112,7 +113,7 @@ func BenchmarkVerifyNew(b *testing.B) {
 			tok := sign(b, s, nil, typicalClaims(1))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := v.check(context.Background(), set, tok, nil); err != nil {
+				if _, _, err := v.check(context.Background(), set, tok, netip.Addr{}, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
