@@ -16,7 +16,7 @@ type header []field
 // policy.Fields.
 func (h header) Field(name string) (value string, n int) {
 	for i := range h {
-		if len(h[i].name) == len(name) && equalFold(h[i].name, name) {
+		if equalName(h[i].name, name) {
 			if n == 0 {
 				value = h[i].value
 			}
@@ -25,6 +25,11 @@ func (h header) Field(name string) (value string, n int) {
 	}
 	return value, n
 }
+
+// equalName compares names without regard to case.
+func equalName(a, b string) bool { return len(a) == len(b) && equalFold(a, b) }
+
+func equalText(b []byte, text string) bool { return equalName(lend(b), text) }
 
 // equalFold compares ASCII text of equal length without regard to case.
 func equalFold(a, b string) bool {

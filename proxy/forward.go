@@ -331,7 +331,7 @@ func (x *exchange) copyFields(from fielder) {
 			continue
 		}
 		x.dated = x.dated || equalText(name, "Date")
-		if rt.private && len(name) == len("Cache-Control") && equalFold(lend(name), "Cache-Control") {
+		if rt.private && equalText(name, "Cache-Control") {
 			if len(x.arena) > 0 {
 				x.arena = append(x.arena, ',')
 			}
@@ -371,10 +371,6 @@ func (rt *route) filtered(dst []byte, status int, contentType, coding, body []by
 	return out, policy.Allowed
 }
 
-func equalText(b []byte, text string) bool {
-	return len(b) == len(text) && equalFold(lend(b), text)
-}
-
 // isJSON tells whether a media type is JSON (RFC 8259, RFC 6839 section 3.1).
 func isJSON(contentType string) bool {
 	for i := 0; i < len(contentType); i++ {
@@ -384,11 +380,8 @@ func isJSON(contentType string) bool {
 		}
 	}
 	t := trimOWS(contentType)
-	const plain, suffix = "application/json", "+json"
-	if len(t) == len(plain) && equalFold(t, plain) {
-		return true
-	}
-	return len(t) > len(suffix) && equalFold(t[len(t)-len(suffix):], suffix)
+	const suffix = "+json"
+	return equalName(t, "application/json") || len(t) > len(suffix) && equalFold(t[len(t)-len(suffix):], suffix)
 }
 
 // relayed is an answer that streams through. It ends the exchange when the

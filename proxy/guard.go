@@ -76,7 +76,7 @@ func parseFraming(h header) (framing, policy.Reason) {
 			n = n*10 + int64(length[i]-'0')
 		}
 		return framing{length: n}, policy.Allowed
-	case lengths == 0 && codings == 1 && len(coding) == len("chunked") && equalFold(coding, "chunked"):
+	case lengths == 0 && codings == 1 && equalName(coding, "chunked"):
 		return framing{chunked: true}, policy.Allowed
 	}
 	return framing{}, policy.RequestMalformed

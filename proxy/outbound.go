@@ -158,7 +158,7 @@ func (d *dropSet) has(name string) bool {
 func (h header) joined(name string) string {
 	var values []string
 	for i := range h {
-		if len(h[i].name) == len(name) && equalFold(h[i].name, name) {
+		if equalName(h[i].name, name) {
 			values = append(values, h[i].value)
 		}
 	}
@@ -233,7 +233,7 @@ func (a aliases) mistakable(name string) bool {
 // that one hop-by-hop (RFC 9110 section 7.6.1).
 func (h header) listed(name string) bool {
 	for i := range h {
-		if len(h[i].name) != len("Connection") || !equalFold(h[i].name, "Connection") {
+		if !equalName(h[i].name, "Connection") {
 			continue
 		}
 		rest := h[i].value
@@ -241,7 +241,7 @@ func (h header) listed(name string) bool {
 			var option string
 			option, rest, _ = strings.Cut(rest, ",")
 			option = trimOWS(option)
-			if len(option) == len(name) && equalFold(option, name) {
+			if equalName(option, name) {
 				return true
 			}
 		}
@@ -256,7 +256,7 @@ func appendCookies(dst []byte, h header, names []string) []byte {
 	}
 	start := len(dst)
 	for i := range h {
-		if len(h[i].name) != len("Cookie") || !equalFold(h[i].name, "Cookie") {
+		if !equalName(h[i].name, "Cookie") {
 			continue
 		}
 		rest := h[i].value
@@ -366,7 +366,7 @@ func parseForwardedElement(s string) (netip.Addr, bool) {
 		var pair string
 		pair, s, _ = strings.Cut(s, ";")
 		name, value, found := strings.Cut(trimOWS(pair), "=")
-		if !found || len(name) != 3 || !equalFold(name, "for") {
+		if !found || !equalName(name, "for") {
 			continue
 		}
 		if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {

@@ -64,8 +64,6 @@ func sharedOnly(name string) bool {
 	return false
 }
 
-func equalName(a, b string) bool { return len(a) == len(b) && equalFold(a, b) }
-
 // forHopgate speaks to hopgate's cache alone.
 const forHopgate = "hopgate-cache-control"
 
