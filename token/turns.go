@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
-	"time"
 )
 
 // turns lets a bounded number of signatures be checked at a time. A check
@@ -21,7 +20,7 @@ import (
 type turns struct {
 	most   int  // that may wait
 	single bool // all share one processor
-	rested time.Time
+	others *yielder
 
 	mu      sync.Mutex
 	free    int // turns that nobody has
@@ -55,7 +54,11 @@ func newTurns() *turns {
 }
 
 func turnsOf(n, most int, single bool) *turns {
-	return &turns{free: n, most: most, single: single, clients: make(map[netip.Addr]*line)}
+	t := &turns{free: n, most: most, single: single, clients: make(map[netip.Addr]*line)}
+	if single {
+		t.others = newYielder()
+	}
+	return t
 }
 
 // take waits for a turn, no longer than ctx. waited tells that it did not come
@@ -63,23 +66,11 @@ func turnsOf(n, most int, single bool) *turns {
 func (t *turns) take(ctx context.Context, client netip.Addr) (waited bool, err error) {
 	waited, err = t.wait(ctx, client)
 	if t.single && err == nil {
-		t.rest(waited)
+		// Those who are quick go first, where the only processor would have no
+		// time for them.
+		t.others.yield()
 	}
 	return waited, err
-}
-
-// rest lets those who are quick go first, where the only processor would have
-// no time for them. As long as there is something to run it looks for what has
-// come from the network every 10 ms only; when all pause it looks at once. So
-// where others wait, a pause a millisecond makes known tokens wait 1 ms
-// instead of 10. Only whose turn it is may call it.
-func (t *turns) rest(waited bool) {
-	if !waited || time.Since(t.rested) < time.Millisecond {
-		runtime.Gosched()
-		return
-	}
-	time.Sleep(10 * time.Microsecond)
-	t.rested = time.Now()
 }
 
 func (t *turns) wait(ctx context.Context, client netip.Addr) (waited bool, err error) {
