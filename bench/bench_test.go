@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"flag"
 	"io"
 	"os"
 	"slices"
@@ -188,5 +190,41 @@ func TestChartIsWellFormedAndEscaped(t *testing.T) {
 	}
 	if !strings.Contains(svg, "Known &lt;token&gt;") || strings.Count(svg, "<rect") != 4 {
 		t.Errorf("unexpected chart: %s", svg)
+	}
+}
+
+var update = flag.Bool("update", false, "write the README's table and the committed table and chart anew")
+
+// TestCommittedResults holds what is told of the results against the results.
+func TestCommittedResults(t *testing.T) {
+	text, err := os.ReadFile("results/full.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	const begin, end = "<!-- results: generated, see bench/README.md -->\n", "<!-- /results -->"
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok1 := strings.Cut(string(readme), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatal("the README has no markers for the results")
+	}
+	for path, want := range map[string]string{
+		"../README.md": head + begin + r.summary() + end + tail, "results/full.md": r.markdown(), "results/full.svg": r.chart(),
+	} {
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("%s does not tell what results/full.json has (%v): run go test -run Committed -update", path, err)
+		}
 	}
 }

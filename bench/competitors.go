@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // startHopgate starts the gate with the configuration that a user would
@@ -302,5 +303,6 @@ func versionOf(argv ...string) string {
 	if err != nil && len(out) == 0 {
 		return ""
 	}
-	return firstLine(string(out))
+	// Where it is installed is nobody's business.
+	return strings.ReplaceAll(firstLine(string(out)), argv[0], filepath.Base(argv[0]))
 }
