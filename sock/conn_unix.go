@@ -83,19 +83,23 @@ func (c *Conn) Read(b []byte) (int, error) {
 	t := &c.in
 	t.mu.Lock()
 	t.b, t.n = b, 0
-	err := c.raw.Read(t.step)
-	n, failure := t.n, t.failure
+	defer t.mu.Unlock()
+	return c.received(c.raw.Read(t.step))
+}
+
+// received ends a read that waits no more with err, and gives what it brought.
+func (c *Conn) received(err error) (int, error) {
+	t := &c.in
 	t.b = nil
-	t.mu.Unlock()
 	switch {
 	case err != nil:
 		return 0, err
-	case failure != 0:
-		return 0, c.fault("read", failure)
-	case n == 0:
+	case t.failure != 0:
+		return 0, c.fault("read", t.failure)
+	case t.n == 0:
 		return 0, io.EOF
 	}
-	return n, nil
+	return t.n, nil
 }
 
 // ReadLoop reads into b and calls each with the number of bytes, over and
@@ -116,17 +120,8 @@ func (c *Conn) ReadLoop(b []byte, each func(n int) (more bool)) (int, error) {
 	defer t.mu.Unlock()
 	t.b, t.n = b, 0
 	c.loop.each, c.loop.again = each, true
-	err := c.raw.Read(c.loop.step)
-	t.b, c.loop.each = nil, nil
-	switch {
-	case err != nil:
-		return 0, err
-	case t.failure != 0:
-		return 0, c.fault("read", t.failure)
-	case t.n == 0:
-		return 0, io.EOF
-	}
-	return t.n, nil
+	defer func() { c.loop.each = nil }()
+	return c.received(c.raw.Read(c.loop.step))
 }
 
 func (c *Conn) receiveEach(fd uintptr) bool {

@@ -112,11 +112,14 @@ var errCrowded = fmt.Errorf("too many others wait: %w", ErrOverloaded)
 
 // join lets one more wait, or gives nil where that may not be.
 func (t *turns) join(client netip.Addr) *waiter {
-	l := t.clients[client]
+	l, own := t.clients[client], 0
+	if l != nil {
+		own = l.waiters.Len()
+	}
 	if t.waiting >= t.most {
 		longest := t.longest()
-		if longest == nil || l != nil && l.waiters.Len() >= longest.waiters.Len() {
-			return nil
+		if longest.waiters.Len() <= own+1 {
+			return nil // it would be the one with more
 		}
 		last := longest.waiters.Back().Value.(*waiter)
 		t.leave(last)
@@ -133,7 +136,7 @@ func (t *turns) join(client netip.Addr) *waiter {
 	return w
 }
 
-// longest gives the line with the most waiters. A line that has more than its
+// longest gives the line with the most waiters; somebody has to wait. A line that has more than its
 // share is good enough, so that a flood does not make it look at all.
 func (t *turns) longest() *line {
 	var longest *line

@@ -107,6 +107,38 @@ func TestTurnsOfClients(t *testing.T) {
 	})
 }
 
+// TestTurnsOfManyClients keeps everybody's place where all have one.
+func TestTurnsOfManyClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := turnsOf(1, 3, false)
+		if _, err := turns.take(t.Context(), netip.Addr{}); err != nil {
+			t.Fatal(err)
+		}
+		var served atomic.Int64
+		for i := range byte(3) {
+			go func() {
+				if _, err := turns.take(t.Context(), netip.AddrFrom4([4]byte{192, 0, 2, i})); err != nil {
+					t.Error(err)
+					return
+				}
+				served.Add(1)
+				turns.give()
+			}()
+			synctest.Wait()
+		}
+		for _, newcomer := range []string{"192.0.2.9", "192.0.2.1"} {
+			if _, err := turns.take(t.Context(), netip.MustParseAddr(newcomer)); !errors.Is(err, ErrOverloaded) {
+				t.Errorf("%s: %v", newcomer, err)
+			}
+		}
+		turns.give()
+		synctest.Wait()
+		if n := served.Load(); n != 3 {
+			t.Errorf("%d of 3 were served", n)
+		}
+	})
+}
+
 // TestTurnsUnderStress gives and takes turns in all ways at once: no turn is
 // lost, and none made.
 func TestTurnsUnderStress(t *testing.T) {

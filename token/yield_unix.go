@@ -16,7 +16,6 @@ import (
 type yielder struct {
 	out  *os.File
 	in   syscall.RawConn
-	keep *os.File // what in reads from
 	step func(fd uintptr) bool
 	sent bool
 	b    [1]byte
@@ -32,7 +31,7 @@ func newYielder() *yielder {
 	if err != nil {
 		return nil
 	}
-	y := &yielder{out: out, in: raw, keep: in}
+	y := &yielder{out: out, in: raw}
 	y.step = y.turn
 	return y
 }
