@@ -112,7 +112,7 @@ func TestForwardAllocations(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	w := newWorld(t, settings(measuredRoutes))
-	w.env["BACKEND"] = "http://" + plainBackend(t)
+	w.env["BACKEND"] = plainBackend(t)
 	w.publish(t.Context(), settings(measuredRoutes))
 	ask := pipeline(w, "/v1/users/alice", requestLines(w))
 	if d := ask(); d.code != 200 || d.bytes == 0 {
@@ -205,7 +205,7 @@ func BenchmarkDenied(b *testing.B) {
 
 func BenchmarkForward(b *testing.B) {
 	w := measuredWorld(b)
-	w.env["BACKEND"] = "http://" + plainBackend(b)
+	w.env["BACKEND"] = plainBackend(b)
 	w.publish(b.Context(), settings(measuredRoutes))
 	ask := pipeline(w, "/v1/users/alice", requestLines(w))
 	b.ReportAllocs()

@@ -41,37 +41,23 @@ func (c talkative) Write(b []byte) (int, error) {
 // forwards and one that is cached.
 func expressWorld(t testing.TB, server string, answer func(path string) string) *world {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				req, err := http.ReadRequest(bufio.NewReader(c))
-				if err != nil {
-					return
-				}
-				text := answer(req.URL.Path[strings.LastIndex(req.URL.Path, "/")+1:])
-				if req.Method == "HEAD" {
-					head, _, _ := strings.Cut(text, "\r\n\r\n")
-					text = head + "\r\n\r\n"
-				}
-				_, _ = io.WriteString(c, text)
-			}()
+	url := rawBackend(t, func(c net.Conn) {
+		req, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
 		}
-	}()
+		text := answer(req.URL.Path[strings.LastIndex(req.URL.Path, "/")+1:])
+		if req.Method == "HEAD" {
+			head, _, _ := strings.Cut(text, "\r\n\r\n")
+			text = head + "\r\n\r\n"
+		}
+		_, _ = io.WriteString(c, text)
+	})
 	return newWorldWith(t, strings.Replace(settings(`
 routes:
   - {id: forwarded, match: {path: "/forwarded/{kind}"}, anonymous: true, upstream: backend}
   - {id: cached, match: {path: "/cached/{kind}"}, anonymous: true, upstream: backend, cache: {ttl: 1h, scope: public}}
-`), `server: {listen: "127.0.0.1:0"}`, "server: {"+server+"}", 1), map[string]string{"BACKEND": "http://" + ln.Addr().String()})
+`), `server: {listen: "127.0.0.1:0"}`, "server: {"+server+"}", 1), map[string]string{"BACKEND": url})
 }
 
 // answered is what a client saw of an answer, without what differs from one

@@ -373,27 +373,13 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // TestTruncatedAnswer never makes a cut answer look whole.
 func TestTruncatedAnswer(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
-					return
-				}
-				_, _ = c.Write(append([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"), bytes.Repeat([]byte("x"), 100_000)...))
-			}()
+	url := rawBackend(t, func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			return
 		}
-	}()
-	w := newWorld(t, strings.Replace(settings(userRoutes), "${BACKEND}", "http://"+ln.Addr().String(), 1))
+		_, _ = c.Write(append([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"), bytes.Repeat([]byte("x"), 100_000)...))
+	})
+	w := newWorld(t, strings.Replace(settings(userRoutes), "${BACKEND}", url, 1))
 	resp, err := client.Get(w.url + "/status")
 	if err != nil {
 		t.Fatal(err)

@@ -292,6 +292,29 @@ func headerText(h http.Header) string {
 	return b.String()
 }
 
+// rawBackend has serve talk to each connection that comes, and gives the URL.
+func rawBackend(t testing.TB, serve func(c net.Conn)) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	return "http://" + ln.Addr().String()
+}
+
 // recorder is a backend that answers as it is told and keeps what it got.
 type recorder struct {
 	server *httptest.Server
