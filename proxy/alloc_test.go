@@ -141,6 +141,7 @@ func (c *memoryConn) Read(b []byte) (int, error) {
 }
 
 func (c *memoryConn) Write(b []byte) (int, error)      { c.bytes += len(b); return len(b), nil }
+func (c *memoryConn) Close() error                     { return nil }
 func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 func (c *memoryConn) RemoteAddr() net.Addr {

@@ -122,7 +122,7 @@ func (h *http1) lend(ctx *fasthttp.RequestCtx) (*exchange, *http1Answer) {
 	x.method = lend(req.Method())
 	x.target = lend(req.RequestURI())
 	x.http10 = !req.IsHTTP11()
-	// The head is read a second time, from the bytes as they came: the
+	// The head is read once more, from the bytes as they came: the
 	// transport's own reading joins, drops and reorders fields.
 	if x.fields, x.malformed = parseHead(x.fields[:0], lend(req.RawHeaders())); x.malformed == policy.Allowed {
 		x.framing, x.malformed = parseFraming(x.fields)

@@ -16,7 +16,7 @@ import (
 //
 // Those who wait come in turn by client, and each client's in the order in
 // which they came: a client that floods waits for itself. Where no more may
-// wait, it is the client with the most that gives up its last.
+// wait, it is a client with many that gives up its last.
 type turns struct {
 	most   int  // that may wait
 	single bool // all share one processor
@@ -136,8 +136,9 @@ func (t *turns) join(client netip.Addr) *waiter {
 	return w
 }
 
-// longest gives the line with the most waiters; somebody has to wait. A line that has more than its
-// share is good enough, so that a flood does not make it look at all.
+// longest gives the line with the most waiters, or one that has more than
+// twice the mean: so a flood does not make it look at all. Somebody has to
+// wait.
 func (t *turns) longest() *line {
 	var longest *line
 	share := 2 * t.waiting / max(1, len(t.clients))
