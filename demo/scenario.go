@@ -148,7 +148,7 @@ func (d *Demo) Scenario(admin bool) []Step {
 		{Caption: "denied: a session whose sign-in is not finished", Command: with(Pending), Match: reason("session_pending")},
 		{Caption: "denied: something that is no token", Command: `curl -sS -i -H "Authorization: Bearer let.me.in" "$GATE/v1/users/user_alice"`, Status: 401, Match: reason("token_malformed")},
 
-		{Caption: "denied: Bob reads Alice (wrong user), though her answer is in the cache", Command: as("BOB", `"$GATE/v1/users/user_alice"`), Status: 403, Match: reason("rule_denied"), Never: has("alice@example.com")},
+		{Caption: "denied: Bob reads Alice (wrong user), though her answer is in the cache", Command: `curl -sS -o /dev/null -H "Authorization: Bearer $ALICE" "$GATE/v1/users/user_alice"; ` + as("BOB", `"$GATE/v1/users/user_alice"`), Status: 403, Match: reason("rule_denied"), Never: has("alice@example.com")},
 		{Caption: "denied: Carol lists the members of Acme (wrong organization)", Command: as("CAROL", `"$GATE/v1/organizations/org_acme/memberships"`), Status: 403, Match: reason("rule_denied")},
 		{Caption: "denied: Bob lists the members of Acme (missing permission)", Command: as("BOB", `"$GATE/v1/organizations/org_acme/memberships"`), Status: 403, Match: reason("rule_denied")},
 		{Caption: "denied: Alice changes what only the backend may (a rule on the body)", Command: as("ALICE", `-X PATCH -H "Content-Type: application/json" -d '{"private_metadata":{"risk_score":0}}' "$GATE/v1/users/user_alice"`), Status: 403, Match: reason("rule_denied")},
@@ -190,7 +190,7 @@ func (d *Demo) Scenario(admin bool) []Step {
 
 		{Caption: "rotate the issuer's keys", Command: `curl -sS -X POST "$ISSUER/keys/rotate"`, Match: has("new key")},
 		{Caption: "a token of the old key is good until it expires", Command: as("ALICE", `"$GATE/v1/users/user_alice"`), Status: 200},
-		{Caption: "a token of the new key is good at once", Command: `sleep 1; ` + with(Valid), Status: 200},
+		{Caption: "a token of the new key is good within a second", Command: `sleep 1; ` + with(Valid), Status: 200},
 	}
 	if admin {
 		steps = append(steps,
