@@ -346,3 +346,31 @@ func TestIsolation(t *testing.T) {
 		t.Error("with a key that lacks the caller no leak was noticed: the test shows nothing")
 	}
 }
+
+// TestFieldsBesideVary keeps from the upstream of a shared answer what it could
+// take for a field that its Vary names, and that nobody compares.
+func TestFieldsBesideVary(t *testing.T) {
+	w := newWorld(t, settings(`
+routes:
+  - {id: org, match: {path: /org}, allow: "true", upstream: backend, cache: {ttl: origin, scope: org}}
+  - {id: public, match: {path: /public}, anonymous: true, upstream: backend, cache: {ttl: origin, scope: public}}
+  - {id: named, match: {path: /named}, anonymous: true, upstream: backend, cache: {ttl: origin, scope: public, vary_on: [x_lang]}}
+  - {id: user, match: {path: /user}, allow: "true", upstream: backend, cache: {ttl: origin, scope: user}}
+`))
+	w.backend.will(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Vary", "X-Lang")
+		rw.Header().Set("Cache-Control", "public, max-age=60")
+		fmt.Fprintf(rw, "%q %q", r.Header["X-Lang"], r.Header["X_lang"])
+	})
+	mallory := w.bearer(claims{"sub": "mallory", "org_id": "acme"})
+	alice := w.bearer(claims{"sub": "alice", "org_id": "acme"})
+	en, evil := [2]string{"X-Lang", "en"}, [2]string{"X_lang", "evil"}
+	for path, want := range map[string]string{"/org": `["en"] []`, "/public": `["en"] []`, "/named": `[] ["evil"]`, "/user": `["en"] ["evil"]`} {
+		if got := w.do("GET", path, "", mallory, en, evil); got.body != want {
+			t.Errorf("%s: the upstream got %s, want %s", path, got.body, want)
+		}
+		if got := w.do("GET", path, "", alice, en); strings.Contains(got.body, "evil") {
+			t.Errorf("%s: one caller shapes the answer of another: %s", path, got.body)
+		}
+	}
+}

@@ -57,7 +57,9 @@ const acceptEncoding = "accept-encoding"
 // only those pass by which answers are negotiated: who shares an answer must
 // not be able to shape it. Where the upstream says how long an answer may be
 // kept, it also says by Vary what it depends on (RFC 9111 section 4.1), and
-// all pass but those that name an identity or ask for less than everything.
+// all pass but those that name an identity or ask for less than everything,
+// and those with a _: CGI-style backends take them for a field with -, which
+// their Vary names, and an answer by the one would be given for the other.
 func (rt *route) forwards(name, method string, kept bool) bool {
 	switch {
 	case kept:
@@ -69,7 +71,10 @@ func (rt *route) forwards(name, method string, kept bool) bool {
 	if rt.dropKept.has(name) {
 		return false
 	}
-	return !rt.shared || rt.cacheRule.Origin || negotiation(name) || listedIn(rt.Config.Cache.VaryOn, name)
+	if !rt.shared || negotiation(name) || listedIn(rt.Config.Cache.VaryOn, name) {
+		return true
+	}
+	return rt.cacheRule.Origin && strings.IndexByte(name, '_') < 0
 }
 
 // negotiation tells whether a request field is one by which an answer is
