@@ -24,6 +24,8 @@ type upload struct {
 	ended   atomic.Bool  // all of it was read, or it failed
 	stopped atomic.Bool
 
+	closing sync.Mutex // held while from is closed
+
 	mu   sync.Mutex // held while from is read
 	left int64
 	err  error // why reading failed
@@ -87,7 +89,10 @@ func (u *upload) Read(p []byte) (int, error) {
 }
 
 // Close stops reading, and lets a Read that waits for the client return.
+// When it returns from is closed, whoever has done it.
 func (u *upload) Close() error {
+	u.closing.Lock()
+	defer u.closing.Unlock()
 	if u.stopped.Swap(true) || u.ended.Load() {
 		return nil
 	}
