@@ -77,12 +77,12 @@ func newTalker(t testing.TB, cert *testCertificate) *talker {
 				_ = ss.SendHeader(nil)
 				<-ss.Context().Done()
 				k.left <- ss.Context().Err()
-				return nil
+				return grpcstatus.FromContextError(ss.Context().Err()).Err()
 			}),
 			stream("Mute", true, true, func(ss grpc.ServerStream) error {
 				<-ss.Context().Done()
 				k.left <- ss.Context().Err()
-				return nil
+				return grpcstatus.FromContextError(ss.Context().Err()).Err()
 			}),
 		},
 	}, k)
